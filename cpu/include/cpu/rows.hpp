@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// How instruction functions become rows. A function is `template <class C [, class T [, bool M]]> Next f(C&, const Insn&)`:
+/// C the processor type, T the operand's integer type, M whether ModRM is a memory operand. The wrapper `run` makes it
+/// chain to the next instruction by tail call, which is the replicated dispatch.
+#pragma once
+#include "cpu/block.hpp"
+#include "cpu/cpu.hpp"
+#include "cpu/def.hpp"
+
+namespace vt::cpu {
+
+template <class C, Next (*F)(C&, const Insn&), bool NeedsCur>
+void run(C& c, const Insn* i) {
+  if constexpr (NeedsCur) c.cur = i;
+  const Next n = F(c, *i);
+  if (VT_LIKELY(n == Next::seq)) {
+    ++i;
+    return i->fn(c, i);
+  }
+  if (n == Next::jump) return chain(c, i);
+  c.why = n;
+  c.left_at = i;
+}
+
+// One function for everything.
+#define VT_1(f) {{run<C, f<C>, true>, run<C, f<C>, true>}, {run<C, f<C>, true>, run<C, f<C>, true>}, {run<C, f<C>, true>, run<C, f<C>, true>}}
+// f<C, M>: register or memory form, any operand size.
+#define VT_M(f) {{run<C, f<C, false>, false>, run<C, f<C, true>, true>}, {run<C, f<C, false>, false>, run<C, f<C, true>, true>}, {run<C, f<C, false>, false>, run<C, f<C, true>, true>}}
+// f<C, T>: T by operand size (u16, u32, u64).
+#define VT_T(f) {{run<C, f<C, u16>, true>, run<C, f<C, u16>, true>}, {run<C, f<C, u32>, true>, run<C, f<C, u32>, true>}, {run<C, f<C, u64>, true>, run<C, f<C, u64>, true>}}
+// f<C, T, M>: T by operand size, M by form.
+#define VT_TM(f) {{run<C, f<C, u16, false>, false>, run<C, f<C, u16, true>, true>}, {run<C, f<C, u32, false>, false>, run<C, f<C, u32, true>, true>}, {run<C, f<C, u64, false>, false>, run<C, f<C, u64, true>, true>}}
+// f<C, u8, M>: byte operation.
+#define VT_BM(f) {{run<C, f<C, u8, false>, false>, run<C, f<C, u8, true>, true>}, {run<C, f<C, u8, false>, false>, run<C, f<C, u8, true>, true>}, {run<C, f<C, u8, false>, false>, run<C, f<C, u8, true>, true>}}
+// f<C, u8>
+#define VT_B(f) {{run<C, f<C, u8>, true>, run<C, f<C, u8>, true>}, {run<C, f<C, u8>, true>, run<C, f<C, u8>, true>}, {run<C, f<C, u8>, true>, run<C, f<C, u8>, true>}}
+
+/// Each instruction file exports its rows for the processor type.
+std::span<const Def> alu_rows();        // insn/alu.cpp: ADD..CMP, TEST, INC, DEC, NEG, NOT
+std::span<const Def> move_rows();       // insn/move.cpp: MOV, LEA, XCHG, PUSH, POP, MOVZX, CMOV, BSWAP, XADD, CMPXCHG ...
+std::span<const Def> shift_rows();      // insn/shift.cpp: shifts, rotates, SHLD, SHRD
+std::span<const Def> muldiv_rows();     // insn/muldiv.cpp
+std::span<const Def> bit_rows();        // insn/bit.cpp: BT.., BSF, POPCNT, LZCNT, CRC32, decimal adjust
+std::span<const Def> branch_rows();     // insn/branch.cpp: JMP, Jcc, CALL, RET, LOOP, SETcc, far transfers, INT, IRET
+std::span<const Def> string_rows();     // insn/string.cpp
+std::span<const Def> flag_rows();       // insn/flag.cpp: CLC.., PUSHF, POPF, LAHF, STI, CLI, NOP, HLT, PAUSE
+std::span<const Def> io_rows();         // insn/io.cpp: IN, OUT, INS, OUTS
+std::span<const Def> system_rows();     // insn/system.cpp: MOV CR/DR, LGDT.., LTR, LAR, INVLPG, RDMSR, CPUID, RDTSC, SYSCALL, SYSENTER ...
+std::span<const Def> vmx_rows();        // vmx/insns.cpp
+std::span<const Def> x87_rows();        // insn/x87.cpp
+std::span<const Def> mmx_rows();        // insn/mmx.cpp
+std::span<const Def> sse_rows();        // insn/sse*.cpp
+std::span<const Def> xsave_rows();      // insn/xsave.cpp: FXSAVE, XSAVE, XGETBV, LDMXCSR, EMMS
+/// All of them, in a fixed order: Insn::row indexes this.
+const std::vector<Def>& all_rows();     // decoder.cpp
+
+}  // namespace vt::cpu
