@@ -112,6 +112,8 @@ struct Platform {
   u16 pm_base = 0x600;                  ///< PM1a event +0, PM1a control +4, PM timer +8
   unsigned rsdp_revision = 2;           ///< 0: 20 bytes and an RSDT only
   std::string rtc = "2024-01-01T00:00:00";  ///< what the CMOS clock says at power-on
+  bool e820_derived = false;            ///< set by complete(): `e820` was laid out from `memory`, and may be again
+  bool mtrrs_derived = false;           ///< set by complete(): `mtrrs` follow from the E820
 };
 
 /// A wrong platform description. `what()` reads: FILE: FIELD: what is wrong, and what to do.
