@@ -9,6 +9,7 @@
 #include "base/check.hpp"
 #include "base/physmem.hpp"
 #include "cpu/apic.hpp"
+#include "cpu/contexts.hpp"
 #include "cpu/fault.hpp"
 #include "cpu/host_cache.hpp"
 #include "cpu/insn.hpp"
@@ -43,7 +44,7 @@ class Cpu : public CpuState {
   void state(Ar& a);                        ///< everything architectural: registers, TLB, APIC, VMX
   void drop_derived();                      ///< host pointers, blocks' links: any moment between runs
   void code_written(Hpa at, std::size_t n); ///< decoded instructions made from these bytes are void
-  u64 retired = 0;                          ///< instructions retired (a repeated one counts as one): statistics, not state
+  u64 retired = 0;                          ///< steps that were instructions (each iteration of a repeated one): statistics, not state
   struct Stats { u64 exits[70] = {}, blocks_decoded = 0, tlb_fills = 0, exceptions[32] = {}, interrupts = 0; } stats;
 
   unsigned index() const { return index_; }
@@ -240,6 +241,7 @@ class Cpu : public CpuState {
   // --- parts ----------------------------------------------------------------------------------------
   HostCache host;
   Tlb tlb;
+  Contexts contexts{*this};                 ///< voids host pointers and block links when the TLB drops what stands behind them
   LocalApic apic;
   Vmx vmx;
   /// Translation by the whole chain (TLB, paging, EPT). False: `fault` is recorded. `user`: as CPL 3.

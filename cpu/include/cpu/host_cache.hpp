@@ -23,6 +23,7 @@ struct HostCache {
   u64 tag = 1;
   std::bitset<4096> fetched;  ///< hashed linear pages that were ever entered in `ex`: dropping one voids block links
 
+  static unsigned fetched_slot(u64 la) { return (la >> kPageShift) & 4095; }
   static unsigned slot(u64 la) { return (la >> kPageShift) & (kSlots - 1); }
   void drop_all() {
     for (auto* a : {rd, wr, ex}) for (unsigned i = 0; i < kSlots; ++i) a[i].tag = kNever;

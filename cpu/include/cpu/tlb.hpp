@@ -67,8 +67,10 @@ class Tlb {
   };
   std::array<Set, kSets4k> small_;
   std::array<Set, kSetsLarge> large_;  ///< 2 MiB and 1 GiB (and 4 MiB as two 2 MiB fills)
+  u64 used_small_[kSets4k / 64] = {}, used_large_ = 0;  ///< sets that may hold entries (derived)
   TlbObserver* observer_ = nullptr;
   template <class P> void drop_if(P p);
+  template <class P> void drop_page(P p, u64 la);
 };
 
 }  // namespace vt::cpu

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Translation contexts: which host pointers and block links belong to the running combination of address
+/// space and access rights. Derived, not state. Going back to a recent context (system call, VM exit) finds its host
+/// pointers and links again. Follows the architectural TLB: what that drops is dropped here.
+#pragma once
+#include "cpu/host_cache.hpp"
+#include "cpu/tlb.hpp"
+
+namespace vt::cpu {
+
+class Cpu;
+
+class Contexts final : public TlbObserver {
+ public:
+  explicit Contexts(Cpu& c);
+  /// Computes key, TLB context and host tag of the present control registers. Cpu::update calls it.
+  void select();
+  /// The tags of the architectural TLB for accesses made now.
+  const TlbContext& tlb() const { return tlb_; }
+  /// Voids every host pointer and every block link, in every context.
+  void forget_all();
+  /// Voids block links only.
+  void void_links();
+  void dropped(u64 la, u64 size) override;
+  void dropped_all() override { forget_all(); }
+
+ private:
+  /// What a cached translation's use depends on beyond the linear page.
+  struct Key {
+    u64 eptp = 0;
+    u16 vpid = 0, pcid = 0;
+    u32 rights = 0;
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct Slot {
+    Key key;
+    u16 tag = 0;    ///< 0: empty
+    u32 links = 0;  ///< 0: needs a new one
+  };
+  static constexpr unsigned kSlots = 64;
+  static constexpr u16 kLastTag = 4094, kBypass = 4095;
+  void activate();
+
+  Cpu& c_;
+  Slot slots_[kSlots];
+  Key key_;
+  TlbContext tlb_{};
+  u16 next_tag_ = 1;
+  u32 next_links_ = 1;
+  bool bypass_ = false;
+};
+
+}  // namespace vt::cpu

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Linear to physical, and the accesses that the host-pointer cache does not answer. Address bit 20 is never masked:
+/// A20M# is not modelled, as on processors of the last decade.
+#include "mmu.hpp"
+
+#include "cpu/block.hpp"
+#include "ept/ept.hpp"
+#include "vmx/capabilities.hpp"
+
+namespace vt::cpu {
+namespace {
+
+namespace pf {
+constexpr u32 P = 1, W = 2, U = 4, RSVD = 8, I = 16;
+}
+
+bool canonical(u64 la) { return static_cast<u64>(sext(la, 48)) == la; }
+u64 eptp_of(const Cpu& c) { return c.vmx.non_root ? c.vmx.eptp : 0; }
+
+/// SDM 3C "Exit Qualification for EPT Violations"
+bool ept_fault(Cpu& c, const ept::Walk& w, Gpa gpa, u64 la, Access want, bool linear_valid, bool final) {
+  c.fault = {};
+  c.fault.gpa = gpa.v;
+  c.fault.address = linear_valid ? la : 0;
+  if (w.why == ept::Why::misconfigured) {
+    c.fault.kind = Fault::Kind::ept_misconfig;
+    return false;
+  }
+  c.fault.kind = Fault::Kind::ept_violation;
+  c.fault.qualification = want.v | u64{w.access.v} << 3 | (linear_valid ? 0x80u : 0) | (linear_valid && final ? 0x100u : 0) | (c.vmx.nmi_unblocked_by_iret ? 0x1000u : 0);
+  return false;
+}
+
+/// One guest-physical address through EPT, setting A/D where EPTP says so.   SDM 3C "Accessed and Dirty Flags for EPT"
+bool through_ept(Cpu& c, Gpa gpa, u64 la, Access want, bool linear_valid, bool final, ept::Walk& w) {
+  const ept::Eptp eptp{c.vmx.eptp};
+  PhysMem& mem = c.memory();
+  w = ept::walk(mem, ept_caps(c.model()), eptp, gpa, want);
+  if (w.why != ept::Why::ok) return ept_fault(c, w, gpa, la, want, linear_valid, final);
+  if (!eptp.ad()) return true;
+  for (unsigned i = 0; i < w.n; ++i) {
+    ept::Step& s = w.step[i];
+    u64 e = s.entry | 0x100;
+    if (i + 1u == w.n && want.w()) e |= 0x200;
+    if (e != s.entry) mem.poke64(s.at, e, WriteCause::walker_ad);
+    s.entry = e;
+  }
+  return true;
+}
+
+/// What a paging-structure entry's read asks of EPT.
+Access table_access(const Cpu& c) { return ept::Eptp{c.vmx.eptp}.ad() ? access::rw : access::read; }
+
+bool permitted(const Cpu& c, u8 flags, Access want, As as) {
+  using namespace tlb_flag;
+  if (!(c.cr0 & cr0::PG)) return true;
+  if (as.user) {
+    if (!(flags & user)) return false;
+    if (want.w() && !(flags & writable)) return false;
+    return !(want.x() && (flags & no_execute));
+  }
+  if (want.x()) return !(flags & no_execute) && !((flags & user) && (c.cr4 & cr4::SMEP));
+  if ((flags & user) && (c.cr4 & cr4::SMAP) && (as.implicit || !(c.flags & rflags::AC))) return false;
+  return !want.w() || (flags & writable) || !(c.cr0 & cr0::WP);
+}
+
+bool ept_permits(u8 flags, Access want) {
+  using namespace tlb_flag;
+  return (!want.r() || (flags & ept_readable)) && (!want.w() || (flags & ept_writable)) && (!want.x() || (flags & ept_executable));
+}
+
+/// SDM 3A "Page-Fault Exceptions"
+bool page_fault(Cpu& c, u64 la, Access want, As as, u32 why) {
+  c.tlb.flush_page(c.contexts.tlb(), la);
+  const bool fetch_flag = want.x() && ((c.cr4 & cr4::SMEP) || ((c.cr4 & cr4::PAE) && (c.efer & efer::NXE)));
+  c.raise(PF, why | (want.w() ? pf::W : 0) | (as.user ? pf::U : 0) | (fetch_flag ? pf::I : 0));
+  c.fault.address = la;
+  return false;
+}
+
+MemType pat_type(const Cpu& c, unsigned index) { return static_cast<MemType>(c.msr.pat >> (8 * index) & 7); }
+
+/// Walks, sets A and D, and fills the TLB.
+bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
+  using namespace tlb_flag;
+  PhysMem& mem = c.memory();
+  const TlbContext& ctx = c.contexts.tlb();
+  const bool nested = eptp_of(c) != 0;
+  TlbEntry e;
+  e.eptp = ctx.eptp, e.vpid = ctx.vpid, e.pcid = ctx.pcid;
+  Gpa gpa{la};
+  unsigned shift = 30;
+  unsigned pat_index = 0;
+  if (c.cr0 & cr0::PG) {
+    Hpa at[4];
+    unsigned n = 0;
+    const paging::Walk w = paging::walk(paging_params(c), la, [&](Gpa g, u64& v) {
+      Hpa h{g.v};
+      if (nested) {
+        ept::Walk ew;
+        if (!through_ept(c, g, la, table_access(c), true, false, ew)) return false;
+        h = ew.target;
+      }
+      at[n++] = h;
+      v = mem.peek64(h);
+      return true;
+    });
+    if (w.why == paging::Why::read_failed) { c.tlb.flush_page(ctx, la); return false; }
+    if (w.why == paging::Why::not_present) return page_fault(c, la, want, as, 0);
+    if (w.why == paging::Why::reserved) return page_fault(c, la, want, as, pf::P | pf::RSVD);
+    e.flags = static_cast<u8>((w.w ? writable : 0) | (w.u ? user : 0) | (w.nx ? no_execute : 0) | (w.global ? global : 0));
+    if (!permitted(c, e.flags, want, as)) return page_fault(c, la, want, as, pf::P);
+    // SDM 3A "Accessed and Dirty Flags"
+    if (!w.accessed || (want.w() && !w.dirty)) {
+      for (unsigned i = 0; i < w.n; ++i) {
+        const paging::Step& s = w.step[i];
+        const u64 v = s.entry | paging::A | (i + 1u == w.n && want.w() ? paging::D : 0);
+        if (v == s.entry) continue;
+        if (nested && table_access(c) == access::read) {
+          ept::Walk ew;
+          if (!through_ept(c, s.at, la, access::write, true, false, ew)) { c.tlb.flush_page(ctx, la); return false; }
+        }
+        const Hpa h = at[i] + (s.at.v & 7);
+        if (s.size == 4) mem.poke32(h, static_cast<u32>(v), WriteCause::walker_ad);
+        else mem.poke64(h, v, WriteCause::walker_ad);
+      }
+    }
+    if (w.dirty || want.w()) e.flags |= dirty;
+    gpa = w.target;
+    shift = w.shift == 22 ? 21 : w.shift;  // 4 MiB pages are kept as 2 MiB ones
+    pat_index = w.pat_index;
+  } else {
+    e.flags = writable | user | dirty;
+  }
+  Hpa hpa{gpa.v};
+  const MemType pat = c.cr0 & cr0::PG ? pat_type(c, pat_index) : MemType::WB;
+  if (nested) {
+    ept::Walk ew;
+    if (!through_ept(c, gpa, la, want, true, true, ew)) { c.tlb.flush_page(ctx, la); return false; }
+    hpa = ew.target;
+    e.flags |= static_cast<u8>((ew.access.w() ? ept_writable : 0) | (ew.access.x() ? ept_executable : 0) | (ew.access.r() ? ept_readable : 0));
+    if (ept::Eptp{c.vmx.eptp}.ad() && !(ew.step[ew.n - 1].entry & 0x200)) e.flags &= static_cast<u8>(~dirty);
+    shift = std::min(shift, static_cast<unsigned>(std::countr_zero(ew.page_size)));
+    const MemType emt = static_cast<MemType>(ew.emt);
+    e.type = static_cast<u8>(ew.ipat ? emt : combine_types(emt, pat));
+  } else {
+    e.flags |= ept_writable | ept_executable | ept_readable;
+    e.type = static_cast<u8>(combine_types(mtrr_type(c, hpa), pat));
+  }
+  e.shift = static_cast<u8>(shift);
+  e.page = la >> shift;
+  e.target = hpa.v & ~((u64{1} << shift) - 1);
+  c.tlb.fill(e);
+  ++c.stats.tlb_fills;
+  out = e;
+  return true;
+}
+
+/// The TLB entry (or identity) for one access. `la` is canonical and truncated as the mode says.
+bool map(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
+  using namespace tlb_flag;
+  const TlbContext& ctx = c.contexts.tlb();
+  if (!(c.cr0 & cr0::PG) && !eptp_of(c)) {
+    out = {};
+    out.page = la >> 12;
+    out.target = la & kPageMask;
+    out.shift = 12;
+    out.flags = writable | user | dirty | ept_writable | ept_executable | ept_readable;
+    out.type = static_cast<u8>(mtrr_type(c, Hpa{la}));
+    return true;
+  }
+  // A right that a cached entry does not give is looked for in the tables before a fault is raised, as silicon does; and D
+  // is set by a walk.
+  const TlbEntry* e = c.tlb.find(ctx, la);
+  if (e && permitted(c, e->flags, want, as) && ept_permits(e->flags, want) && (!want.w() || (e->flags & dirty))) {
+    out = *e;
+    return true;
+  }
+  return walk_and_fill(c, la, want, as, out);
+}
+
+Hpa physical(const TlbEntry& e, u64 la) { return Hpa{e.target | (la & ((u64{1} << e.shift) - 1))}; }
+
+bool is_ram(const Cpu& c, Hpa at) { return const_cast<Cpu&>(c).memory().present(at) && !c.apic.mmio_at(at.v & kPageMask); }
+
+/// Enters host pointers for what this context has just been allowed to do.
+void fill_host(Cpu& c, u64 la, Hpa at, Access want) {
+  HostCache& h = c.host;
+  if (h.tag >= 4095 || !is_ram(c, at)) return;
+  PhysMem& mem = c.memory();
+  const HostCache::Entry e{(la & kPageMask) | h.tag, reinterpret_cast<u64>(mem.host()) + (at.v & kPageMask) - (la & kPageMask)};
+  const unsigned slot = HostCache::slot(la);
+  if (want.x()) {
+    h.ex[slot] = e;
+    h.fetched.set(HostCache::fetched_slot(la));
+    return;
+  }
+  h.rd[slot] = e;
+  if (want.w() && !(mem.flags(at) & page_flag::slow_write)) h.wr[slot] = e;
+}
+
+struct Part { u64 la; Hpa at; unsigned n; bool ram; };
+struct Span { Part part[2]; unsigned n = 0; };
+
+/// SDM 3A "Alignment Checking": CR0.AM, EFLAGS.AC, CPL 3.
+bool misaligned(u64 la, unsigned size) {
+  const unsigned a = size == 10 ? 8 : size;
+  return a <= 8 && (a & (a - 1)) == 0 && (la & (a - 1));
+}
+
+/// All checks of one access, which may cross one page boundary. `explicit_` accesses fill the host-pointer cache.
+bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Span& s) {
+  if (as.wide) {
+    if (!canonical(la) || !canonical(la + size - 1)) { c.raise(as.seg == SS ? SS_ : GP, 0); return false; }
+  } else {
+    la = static_cast<u32>(la);
+  }
+  if (explicit_ && c.host.tag == 4095 && misaligned(la, size)) { c.raise(AC, 0); return false; }
+  unsigned done = 0;
+  while (done < size) {
+    u64 at = la + done;
+    if (!as.wide) at = static_cast<u32>(at);
+    const unsigned n = static_cast<unsigned>(std::min<u64>(size - done, kPageSize - (at & ~kPageMask)));
+    TlbEntry e;
+    if (!map(c, at, want, as, e)) return false;
+    const Hpa h = physical(e, at);
+    const bool ram = is_ram(c, h);
+    s.part[s.n++] = {at, h, n, ram};
+    done += n;
+    if (c.careful) continue;
+    // SDM has no words for it: the instruction is done again, alone.
+    if (!ram || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) {
+      c.fault = {};
+      c.fault.kind = Fault::Kind::careful;
+      return false;
+    }
+  }
+  if (explicit_)
+    for (unsigned i = 0; i < s.n; ++i)
+      if (s.part[i].ram) fill_host(c, s.part[i].la, s.part[i].at, want);
+  return true;
+}
+
+/// Pieces of device accesses: naturally aligned, at most 8 bytes.
+unsigned piece(u64 at, unsigned n) {
+  unsigned p = 8;
+  while (p > n || (at & (p - 1))) p /= 2;
+  return p;
+}
+
+void device_read(Cpu& c, Hpa at, u8* to, unsigned n) {
+  c.leave_run = true;
+  const bool apic = c.apic.mmio_at(at.v & kPageMask);
+  while (n) {
+    unsigned p = piece(at.v, n);
+    u64 v;
+    if (apic) {
+      // SDM 3A "Local APIC Register Address Map": registers are read by aligned 32-bit loads; narrower ones give their part here.
+      if (p > 4) p = 4;
+      v = c.apic.read(static_cast<u32>(at.v & 0xffc)) >> (8 * (at.v & 3));
+    } else {
+      v = c.out().mmio_read(at, p);
+    }
+    std::memcpy(to, &v, p);
+    to += p, at += p, n -= p;
+  }
+}
+
+void device_write(Cpu& c, Hpa at, const u8* from, unsigned n) {
+  c.leave_run = true;
+  const bool apic = c.apic.mmio_at(at.v & kPageMask);
+  while (n) {
+    unsigned p = piece(at.v, n);
+    if (apic && p > 4) p = 4;
+    u64 v = 0;
+    std::memcpy(&v, from, p);
+    if (!apic) c.out().mmio_write(at, p, v);
+    else if (p == 4) c.apic.write(static_cast<u32>(at.v & 0xfff), static_cast<u32>(v));
+    from += p, at += p, n -= p;
+  }
+}
+
+void read_parts(Cpu& c, const Span& s, void* to) {
+  u8* p = static_cast<u8*>(to);
+  for (unsigned i = 0; i < s.n; ++i) {
+    const Part& x = s.part[i];
+    if (x.ram) std::memcpy(p, c.memory().host() + x.at.v, x.n);
+    else device_read(c, x.at, p, x.n);
+    p += x.n;
+  }
+}
+
+void write_parts(Cpu& c, const Span& s, const void* from) {
+  const u8* p = static_cast<const u8*>(from);
+  for (unsigned i = 0; i < s.n; ++i) {
+    const Part& x = s.part[i];
+    if (!x.ram) device_write(c, x.at, p, x.n);
+    else if (c.memory().flags(x.at) & page_flag::slow_write) c.memory().write(x.at, p, x.n, WriteCause::store);
+    else std::memcpy(c.memory().host() + x.at.v, p, x.n);
+    p += x.n;
+  }
+}
+
+As ordinary(const Cpu& c, u8 s) { return {.user = c.cpl() == 3, .implicit = false, .wide = c.code64_now, .seg = s}; }
+As system_table(const Cpu& c) { return {.user = false, .implicit = true, .wide = c.long_mode(), .seg = DS}; }
+
+}  // namespace
+
+paging::Params paging_params(const Cpu& c) {
+  paging::Params p;
+  p.mode = !(c.cr0 & cr0::PG) ? paging::Mode::none : c.long_mode() ? paging::Mode::level4 : c.cr4 & cr4::PAE ? paging::Mode::pae : paging::Mode::bits32;
+  p.cr3 = c.cr3;
+  std::copy(std::begin(c.pdpte), std::end(c.pdpte), p.pdpte);
+  p.pse = c.cr4 & cr4::PSE;
+  p.nxe = c.efer & efer::NXE;
+  p.pge = c.cr4 & cr4::PGE;
+  p.page_1g = c.model().has(Feature::pdpe1gb);
+  p.pse36 = c.model().has(Feature::pse36);
+  p.physical_address_bits = c.model().physical_address_bits;
+  return p;
+}
+
+bool load_pdptes(Cpu& c, u64 cr3, u64 (&to)[4]) {
+  Hpa at{cr3 & mask(31, 5)};
+  if (eptp_of(c)) {
+    ept::Walk w;
+    if (!through_ept(c, Gpa{at.v}, 0, table_access(c), false, false, w)) return false;
+    at = w.target;
+  }
+  u64 v[4];
+  c.memory().read(at, v, sizeof v);
+  for (u64 e : v)
+    if ((e & paging::P) && (e & paging::pdpte_reserved(c.model().physical_address_bits))) { c.gp(0); return false; }
+  std::copy(std::begin(v), std::end(v), to);
+  return true;
+}
+
+bool read_as(Cpu& c, u64 la, void* to, unsigned size, As as) {
+  Span s;
+  if (!span(c, la, size, access::read, as, false, s)) return false;
+  read_parts(c, s, to);
+  return true;
+}
+
+bool write_as(Cpu& c, u64 la, const void* from, unsigned size, As as) {
+  Span s;
+  if (!span(c, la, size, access::write, as, false, s)) return false;
+  write_parts(c, s, from);
+  return true;
+}
+
+bool check_write_as(Cpu& c, u64 la, unsigned size, As as) {
+  Span s;
+  return span(c, la, size, access::write, as, false, s);
+}
+
+bool Cpu::translate(u64 la, Access want, bool user, Translated& t) {
+  if (long_mode() ? !canonical(la) : la > 0xffff'ffff) { gp(0); return false; }
+  TlbEntry e;
+  const As as{.user = user, .implicit = false, .wide = long_mode(), .seg = DS};
+  if (!map(*this, la, want, as, e)) return false;
+  using namespace tlb_flag;
+  t = {physical(e, la), e.shift, (e.flags & writable) && (e.flags & ept_writable), (e.flags & tlb_flag::user) != 0, (e.flags & global) != 0,
+       !(e.flags & no_execute) && (e.flags & ept_executable), static_cast<MemType>(e.type)};
+  return true;
+}
+
+bool Cpu::fetch_page(u64 la, Hpa& page) {
+  const HostCache::Entry& h = host.ex[HostCache::slot(la)];
+  if (VT_LIKELY(((la & kPageMask) | host.tag) == h.tag)) {
+    page = Hpa{h.addend + (la & kPageMask) - reinterpret_cast<u64>(mem_.host())};
+    return true;
+  }
+  if (code64_now ? !canonical(la) : la > 0xffff'ffff) { gp(0); return false; }
+  TlbEntry e;
+  if (!map(*this, la, access::exec, ordinary(*this, CS), e)) return false;
+  const Hpa at = physical(e, la);
+  fill_host(*this, la, at, access::exec);
+  page = Hpa{at.v & kPageMask};
+  return true;
+}
+
+/// What nobody backs and what devices hold reads as ones here: code is not fetched from devices.
+bool Cpu::ifetch(u64 la, u8* to, unsigned n, unsigned& got) {
+  got = 0;
+  while (got < n) {
+    u64 at = la + got;
+    if (!code64_now) at = static_cast<u32>(at);
+    Hpa page;
+    if (!fetch_page(at, page)) return false;
+    const unsigned here = static_cast<unsigned>(std::min<u64>(n - got, kPageSize - (at & ~kPageMask)));
+    mem_.read(page + (at & ~kPageMask), to + got, here);
+    got += here;
+  }
+  return true;
+}
+
+bool Cpu::load_slow(u64 la, void* to, unsigned size, u8 s) {
+  Span x;
+  if (!span(*this, la, size, access::read, ordinary(*this, s), true, x)) return false;
+  read_parts(*this, x, to);
+  return true;
+}
+
+bool Cpu::store_slow(u64 la, const void* from, unsigned size, u8 s) {
+  Span x;
+  if (!span(*this, la, size, access::write, ordinary(*this, s), true, x)) return false;
+  write_parts(*this, x, from);
+  return true;
+}
+
+bool Cpu::load_for_write(u64 la, void* to, unsigned size, u8 s) {
+  Span x;
+  if (!span(*this, la, size, access::write, ordinary(*this, s), true, x)) return false;
+  read_parts(*this, x, to);
+  return true;
+}
+
+bool Cpu::probe_write(u64 la, unsigned size, u8 s) {
+  // Page by page, as `size` may exceed what one access may touch.
+  while (size) {
+    const unsigned n = static_cast<unsigned>(std::min<u64>(size, kPageSize - (la & ~kPageMask)));
+    Span x;
+    if (!span(*this, la, n, access::write, ordinary(*this, s), true, x)) return false;
+    la += n, size -= n;
+  }
+  return true;
+}
+
+bool Cpu::load_system(u64 la, void* to, unsigned size) { return read_as(*this, la, to, size, system_table(*this)); }
+bool Cpu::store_system(u64 la, const void* from, unsigned size) { return write_as(*this, la, from, size, system_table(*this)); }
+
+}  // namespace vt::cpu
