@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Decoded blocks: kept by physical page, offset and decode mode; they chain to their successors.
 #pragma once
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
 #include "cpu/cpu.hpp"
 #include "cpu/def.hpp"
 
@@ -12,7 +16,8 @@ inline constexpr u16 code_size = 3,      ///< 0: 16, 1: 32, 2: 64 bits
     flat = 4,                            ///< DS, ES and SS: base 0, limit 4 GiB, readable, writable, expand-up; CS: base 0, limit 4 GiB
     x87_ok = 8, mmx_ud = 0x10,           ///< CR0.TS = EM = 0; CR0.EM = 1
     sse_ud = 0x20, avx_ud = 0x40,        ///< CR0.EM or not OSFXSR; not OSXSAVE or XCR0
-    protected_mode = 0x80;               ///< CR0.PE and not virtual-8086
+    protected_mode = 0x80,               ///< CR0.PE and not virtual-8086
+    single = 0x8000;                     ///< a block of one instruction: stepping, shadows, devices, the end of a slice
 }
 
 struct Link {
@@ -22,7 +27,9 @@ struct Link {
 };
 
 struct Block {
-  u32 n = 0;          ///< instructions (the end marker not counted)
+  static constexpr u32 kDead = ~0u >> 1;
+  u32 n = 0;          ///< instructions (the end mark not counted); once dead, more than any budget, so that no link enters it
+  u32 count = 0;      ///< instructions, for the account of steps
   u16 first_off = 0;  ///< page offset of the first
   u16 mode = 0;
   u16 bytes = 0;      ///< total length
@@ -31,6 +38,51 @@ struct Block {
   Hpa page{}, page2{};
   Link link[2];       ///< 0: falls out of the end; 1: the branch at the end
   Insn* insns = nullptr;
+  Block* next = nullptr;  ///< of the same hash
+
+  bool touches(Hpa at, std::size_t size) const {
+    const u64 begin = page.v + first_off, here = crosses ? kPageSize - first_off : bytes;
+    if (at.v < begin + here && begin < at.v + size) return true;
+    return crosses && at.v < page2.v + (bytes - here) && page2.v < at.v + size;
+  }
+};
+
+/// The decoded blocks of one processor. Blocks whose bytes change are marked dead and unlinked from look-up; their memory
+/// lives until the cache is emptied, which happens between blocks only.
+class BlockCache {
+ public:
+  explicit BlockCache(PhysMem& mem) : mem_(mem) {}
+  /// Null: not decoded yet. `at`: physical address of the first byte.
+  Block* find(Hpa at, u16 mode) const {
+    for (Block* b = bucket_[hash(at, mode)]; b; b = b->next)
+      if (b->page.v + b->first_off == at.v && b->mode == mode) return b;
+    return nullptr;
+  }
+  /// Takes over a decoded block (instructions and the end mark are copied). True: its page(s) newly hold code, and bare pointers
+  /// to them have to go.
+  Block* insert(const Block& b, const Insn* insns, bool& newly_code);
+  bool overlaps(Hpa at, std::size_t n) const;
+  void kill(Hpa at, std::size_t n);  ///< bytes have changed
+  void clear();
+  bool full() const { return used_ > kLimit; }
+
+  /// By rip, for the running context: what indirect jumps and unlinked blocks look up first.
+  struct Jump { u64 rip = 0; Block* to = nullptr; u32 valid = 0; u16 mode = 0; };
+  Jump& jump(u64 rip) { return jump_[(rip ^ (rip >> 12)) & (kJumps - 1)]; }
+
+ private:
+  static constexpr unsigned kBuckets = 1 << 16, kJumps = 1 << 12;
+  static constexpr std::size_t kLimit = std::size_t{192} << 20, kChunk = std::size_t{1} << 20;
+  static unsigned hash(Hpa at, u16 mode) { return static_cast<unsigned>((at.v * 0x9e3779b97f4a7c15ull >> 40) ^ mode) & (kBuckets - 1); }
+  struct PageBlocks { std::vector<Block*> blocks; u64 lines = 0; };  ///< one bit per 64 bytes that hold code
+  void* allocate(std::size_t n);
+  bool note(Hpa page, Block* b);
+  PhysMem& mem_;
+  std::vector<Block*> bucket_ = std::vector<Block*>(kBuckets);
+  std::vector<Jump> jump_ = std::vector<Jump>(kJumps);
+  std::vector<std::unique_ptr<u8[]>> chunks_;
+  std::size_t used_ = 0, chunk_left_ = 0;
+  std::unordered_map<u64, PageBlocks> pages_;  ///< looked up, never iterated
 };
 
 /// Enters `b` at linear rip `rip` by tail call.

@@ -33,6 +33,8 @@ class Outside {
   virtual u64 port_read(u16 port, unsigned size) = 0;
   virtual void port_write(u16 port, unsigned size, u64 value) = 0;
 
+  /// A page's flags have gained one of `page_flag::slow_write`: every processor drops its bare pointers to it.
+  virtual void page_flagged(Hpa page) = 0;
   /// From a local APIC to the others (and itself).
   virtual void send(unsigned from_cpu, const ApicMessage& m) = 0;
   /// End of interrupt of a level-triggered vector: to the I/O APICs.

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
+#include "cpu/block.hpp"
+
+namespace vt::cpu {
+
+void* BlockCache::allocate(std::size_t n) {
+  n = align_up(n, 64);
+  if (n > chunk_left_) {
+    chunks_.push_back(std::make_unique<u8[]>(kChunk + 64));
+    chunk_left_ = kChunk;
+  }
+  u8* base = chunks_.back().get();
+  base += -reinterpret_cast<std::uintptr_t>(base) & 63;
+  void* p = base + (kChunk - chunk_left_);
+  chunk_left_ -= n;
+  used_ += n;
+  return p;
+}
+
+/// 64-byte lines of `page` that block `b` has bytes in.
+static u64 lines_of(Hpa page, const Block& b) {
+  u64 lines = 0;
+  for (unsigned line = 0; line < 64; ++line)
+    if (b.touches(page + line * 64, 64)) lines |= u64{1} << line;
+  return lines;
+}
+
+bool BlockCache::note(Hpa page, Block* b) {
+  PageBlocks& p = pages_[page.v >> kPageShift];
+  p.blocks.push_back(b);
+  p.lines |= lines_of(page, *b);
+  if (page.v >= mem_.top() || (mem_.flags(page) & page_flag::code)) return false;
+  mem_.set_flag(page, page_flag::code);
+  return true;
+}
+
+Block* BlockCache::insert(const Block& from, const Insn* insns, bool& newly_code) {
+  auto* b = new (allocate(sizeof(Block))) Block(from);
+  b->insns = static_cast<Insn*>(allocate((b->n + 1) * sizeof(Insn)));
+  std::copy_n(insns, b->n + 1, b->insns);
+  newly_code = note(b->page, b);
+  if (b->crosses) newly_code |= note(b->page2, b);
+  Block*& head = bucket_[hash(b->page + b->first_off, b->mode)];
+  b->next = head;
+  head = b;
+  return b;
+}
+
+bool BlockCache::overlaps(Hpa at, std::size_t n) const {
+  auto it = pages_.find(at.v >> kPageShift);
+  if (it == pages_.end() || n == 0) return false;
+  const unsigned first = (at.v & ~kPageMask) >> 6, last = static_cast<unsigned>(std::min<u64>(((at.v & ~kPageMask) + n - 1) >> 6, 63));
+  if (!(it->second.lines & mask(last, first))) return false;
+  return std::any_of(it->second.blocks.begin(), it->second.blocks.end(), [&](Block* b) { return b->touches(at, n); });
+}
+
+void BlockCache::kill(Hpa at, std::size_t n) {
+  for (u64 page = at.v >> kPageShift; n && page <= (at.v + n - 1) >> kPageShift; ++page) {
+    auto it = pages_.find(page);
+    if (it == pages_.end()) continue;
+    PageBlocks& p = it->second;
+    auto hit = std::stable_partition(p.blocks.begin(), p.blocks.end(), [&](Block* b) { return !b->touches(at, n); });
+    for (auto b = hit; b != p.blocks.end(); ++b) {
+      if ((*b)->dead) continue;
+      (*b)->dead = true;
+      (*b)->n = Block::kDead;
+      Block** link = &bucket_[hash((*b)->page + (*b)->first_off, (*b)->mode)];
+      while (*link && *link != *b) link = &(*link)->next;
+      if (*link) *link = (*b)->next;
+    }
+    p.blocks.erase(hit, p.blocks.end());
+    p.lines = 0;
+    std::erase_if(p.blocks, [](Block* b) { return b->dead; });
+    for (Block* b : p.blocks) p.lines |= lines_of(Hpa{page << kPageShift}, *b);
+  }
+}
+
+void BlockCache::clear() {
+  std::fill(bucket_.begin(), bucket_.end(), nullptr);
+  std::fill(jump_.begin(), jump_.end(), Jump{});
+  pages_.clear();  // the pages' flags stay: they cost a slow write, no more
+  chunks_.clear();
+  used_ = chunk_left_ = 0;
+}
+
+}  // namespace vt::cpu

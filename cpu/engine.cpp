@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Blocks are looked up or decoded, entered with a budget of steps, and chain among themselves until
+/// something needs the outer loop: that is `Cpu::run`. Which instructions share a block must never show:
+/// whatever can be noticed happens at exact instruction boundaries.
+#include "cpu/block.hpp"
+#include "cpu/rows.hpp"
+#include "decoder.hpp"
+
+namespace vt::cpu {
+namespace {
+
+constexpr unsigned kMaxInsns = 64;
+
+template <class C> Next too_long(C& c, const Insn&) { return c.gp(0); }
+
+/// Linear address of code at `rip`.
+u64 code_linear(const Cpu& c, u64 rip) { return c.code64_now ? rip : static_cast<u32>(c.seg[CS].base + rip); }
+
+/// Links and the rip look-up take the linear address for granted: flat code segments only.
+bool linkable(const Cpu& c) { return c.code64_now || (c.mode & mode_bit::flat); }
+
+struct Decode {
+  Block block;
+  Insn insns[kMaxInsns + 1];
+};
+
+/// Decodes from `linear` (physical `at`). False: not even the first instruction's bytes can be fetched (fault recorded).
+bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
+  PhysMem& mem = c.memory();
+  Block& b = d.block;
+  b = Block{};
+  b.page = Hpa{at.v & kPageMask};
+  b.first_off = static_cast<u16>(at.v & ~kPageMask);
+  b.mode = mode;
+  const unsigned limit = mode & mode_bit::single ? 1 : kMaxInsns;
+  u8 page[kPageSize + 16];
+  const bool direct = mem.present(b.page);
+  const u8* bytes = direct ? mem.host() + b.page.v : page;
+  if (!direct) mem.read(b.page, page, kPageSize);
+  unsigned off = b.first_off;
+  while (b.n < limit && off < kPageSize) {
+    Insn& i = d.insns[b.n];
+    bool ends = false;
+    Decoded got = decode(bytes + off, static_cast<unsigned>(kPageSize) - off, static_cast<u16>(off), mode & ~mode_bit::single, c.model(), i, ends);
+    if (got == Decoded::need_more) {
+      if (b.n) break;  // a block of its own, next time
+      const unsigned here = static_cast<unsigned>(kPageSize) - off;
+      u8 both[16];
+      u64 next = linear + here;
+      if (!c.code64_now) next = static_cast<u32>(next);
+      if (!c.fetch_page(next, b.page2)) return false;
+      b.page2.v &= kPageMask;
+      std::memcpy(both, bytes + off, here);
+      mem.read(b.page2, both + here, 15 - here);
+      got = decode(both, 15, static_cast<u16>(off), mode & ~mode_bit::single, c.model(), i, ends);
+      b.crosses = true;
+      ends = true;
+    }
+    if (got == Decoded::too_long) {
+      i.fn = run<Cpu, too_long<Cpu>, true>;
+      i.len = 15;
+      ends = true;
+    }
+    ++b.n;
+    off += i.len;
+    if (ends) break;
+  }
+  b.count = b.n;
+  b.bytes = static_cast<u16>(off - b.first_off);
+  d.insns[b.n] = end_mark(off);
+  return true;
+}
+
+/// The block at `rip`, decoded if need be. Null: the fetch faulted (recorded).
+Block* block_at(Cpu& c, u64 rip, u16 mode) {
+  BlockCache& cache = c.blocks();
+  const u64 linear = code_linear(c, rip);
+  Hpa at;
+  if (!c.fetch_page(linear, at)) return nullptr;
+  at = Hpa{(at.v & kPageMask) | (linear & ~kPageMask)};
+  Block* b = cache.find(at, mode);
+  if (b && b->crosses) {  // the second page may be another one here
+    Hpa page2;
+    if (!c.fetch_page(c.code64_now ? (linear | ~kPageMask) + 1 : static_cast<u32>((linear | ~kPageMask) + 1), page2)) return nullptr;
+    if ((page2.v & kPageMask) != b->page2.v) { cache.kill(b->page + b->first_off, 1); b = nullptr; }
+  }
+  if (b) return b;
+  Decode d;
+  if (!decode_block(c, linear, at, mode, d)) return nullptr;
+  ++c.stats.blocks_decoded;
+  bool newly_code = false;
+  b = cache.insert(d.block, d.insns, newly_code);
+  if (newly_code) {
+    c.out().page_flagged(b->page);
+    if (b->crosses) c.out().page_flagged(b->page2);
+  }
+  return b;
+}
+
+}  // namespace
+
+void chain_slow(Cpu& c, const Insn* i) {
+  // `i` is the branch, or the end mark.
+  const bool mark = i == c.block->insns + c.block->n;
+  c.why = Next::jump;
+  c.left_at = mark ? i - 1 : i;
+  if (!linkable(c)) return;
+  BlockCache::Jump& j = c.blocks().jump(c.target);
+  if (j.rip != c.target || j.valid != c.links_valid || j.mode != c.mode) return;
+  if (c.budget < static_cast<i64>(j.to->n)) return;
+  c.block->link[mark ? 0 : 1] = {c.target, j.to, c.links_valid};
+  return enter(c, j.to, c.target);
+}
+
+bool Cpu::single_step_needed() const {
+  return careful || sti_shadow || movss_shadow || (flags & (rflags::TF | rflags::RF)) || (dr[7] & 0xff);
+}
+
+u64 Cpu::steps_before_current() const {
+  const u64 done = run_budget_ - static_cast<u64>(budget);
+  if (!block) return done;
+  return done - block->count + static_cast<u64>(cur - block->insns);
+}
+
+u64 Cpu::run(u64 steps) {
+  run_budget_ = steps;
+  budget = static_cast<i64>(steps);
+  leave_run = false;
+  block = nullptr;
+  while (budget > 0 && !leave_run && !out_.stop().requested()) {
+    if (attention && pending()) continue;
+    if (activity != Activity::active) break;
+    if (blocks_->full()) drop_derived();
+    const bool single = single_step_needed();
+    u16 m = static_cast<u16>(mode | (single ? mode_bit::single : 0));
+    fault.kind = Fault::Kind::none;
+
+    // SDM 3A "Limit Checking": code segments that are not flat are checked block by block.
+    Block* b = nullptr;
+    const bool can_link = linkable(*this);
+    BlockCache::Jump* j = can_link ? &blocks_->jump(rip) : nullptr;
+    if (!can_link && rip > seg[CS].limit) gp(0);
+    else if (j && !single && j->rip == rip && j->valid == links_valid && j->mode == m && !j->to->dead) b = j->to;
+    else {
+      b = block_at(*this, rip, m);
+      if (b && static_cast<i64>(b->n) > budget) b = block_at(*this, rip, static_cast<u16>(m | mode_bit::single));
+      if (b && !can_link && rip + b->bytes - 1 > seg[CS].limit && b->n > 1) b = block_at(*this, rip, static_cast<u16>(m | mode_bit::single));
+      if (b && !can_link && rip + b->bytes - 1 > seg[CS].limit) { gp(0); b = nullptr; }
+      if (b && j && !(b->mode & mode_bit::single) && !b->crosses) *j = {rip, b, links_valid, m};
+    }
+    if (b && static_cast<i64>(b->n) > budget) b = block_at(*this, rip, static_cast<u16>(m | mode_bit::single));
+    if (!b) {
+      if (fault.kind == Fault::Kind::stopped) break;
+      left_at = nullptr;
+      --budget;
+      deliver();
+      continue;
+    }
+    execute(*b);
+  }
+  block = nullptr;
+  const u64 made = run_budget_ - static_cast<u64>(budget);
+  run_budget_ = static_cast<u64>(budget);
+  return made;
+}
+
+/// Runs `b` and whatever it chains to, then settles the account of where it was left.
+void Cpu::execute(Block& b) {
+  const bool sti = sti_shadow, movss = movss_shadow, trap = flags & rflags::TF, resume = flags & rflags::RF;
+  const u64 run_start = static_cast<u64>(budget);
+  enter(*this, &b, rip);
+
+  Block* last = block;
+  const u64 index = static_cast<u64>(left_at - last->insns);
+  const bool done = why != Next::fault;
+  const u64 executed = index + (done ? 1 : 0);
+  budget += static_cast<i64>(last->count - executed);
+  retired += run_start - static_cast<u64>(budget) - (why == Next::again ? 1 : 0);
+  const Insn& i = *left_at;
+  block = nullptr;
+  const u64 wrap = code64_now ? ~u64{0} : 0xffffffff;
+  switch (why) {
+    case Next::jump: case Next::leave: rip = target; break;
+    case Next::end: case Next::seq: rip = (r[kRipReg] + i.next_off()) & wrap; break;
+    case Next::again: case Next::fault: rip = (r[kRipReg] + i.off) & wrap; break;
+  }
+  if (why != Next::fault) {
+    if (sti) sti_shadow = false;
+    if (movss) movss_shadow = false;
+    if (resume && why != Next::leave) flags &= ~rflags::RF;
+    if (trap) { pending_debug |= u64{1} << 14; attention = true; }  // SDM 3B "Single-Step Exception Condition"
+    careful = false;
+    return;
+  }
+  switch (fault.kind) {
+    case Fault::Kind::careful:
+      CHECK(!careful, "an instruction asks twice to be done alone");
+      careful = true;
+      break;
+    case Fault::Kind::stopped: break;
+    default:
+      careful = false;
+      if (sti) sti_shadow = false;
+      if (movss) movss_shadow = false;
+      --budget;
+      deliver();
+  }
+}
+
+}  // namespace vt::cpu
