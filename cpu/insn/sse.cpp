@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// All SSE rows, in a fixed order.
+#include "insn/fpu.hpp"
+
+namespace vt::cpu {
+
+std::span<const Def> sse_rows() {
+  static const std::vector<Def> rows = join_rows({sse_move_rows(), sse_int_rows()});
+  return rows;
+}
+
+}  // namespace vt::cpu
