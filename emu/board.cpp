@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "board.hpp"
+
+#include <cstdio>
+
+#include "firmware/layout.hpp"
+
+namespace vt::emu {
+namespace {
+
+RtcTime rtc_time(const std::string& text) {
+  RtcTime t;
+  std::sscanf(text.c_str(), "%u-%u-%uT%u:%u:%u", &t.year, &t.month, &t.day, &t.hour, &t.minute, &t.second);
+  static constexpr unsigned kMonth[] = {0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4};
+  const unsigned y = t.month < 3 ? t.year - 1 : t.year;
+  t.day_of_week = (y + y / 4 - y / 100 + y / 400 + kMonth[t.month - 1] + t.day) % 7;
+  return t;
+}
+
+pci::FunctionSpec spec_of(const fw::PciFunction& f) {
+  pci::FunctionSpec s;
+  s.bdf = f.bdf, s.vendor = f.vendor, s.device = f.device, s.class_code = f.class_code, s.revision = f.revision;
+  s.subsystem_vendor = f.subsystem_vendor, s.subsystem = f.subsystem;
+  s.interrupt_pin = f.interrupt_pin, s.interrupt_line = f.interrupt_line, s.msi = f.msi, s.secondary_bus = f.secondary_bus;
+  for (auto& b : f.bars) {
+    auto& to = s.bars[b.index];
+    to.kind = b.kind == fw::PciBar::Kind::io ? pci::BarKind::io : b.kind == fw::PciBar::Kind::mem64 ? pci::BarKind::mem64 : pci::BarKind::mem32;
+    to.prefetchable = b.prefetchable, to.size = b.size, to.address = b.address;
+  }
+  return s;
+}
+
+}  // namespace
+
+void Board::Intr::set(bool asserted) {
+  level = asserted;
+  if (!machine.cpus_.empty()) machine.cpus_[0]->pic_line(asserted);
+}
+
+Board::Board(Machine& m, SerialSink& console)
+    : machine(m),
+      ioapic_source(fw::ioapic_source_id(m.platform_)),
+      intr(m),
+      pic(intr),
+      ioapic(*this, ioapic_source, m.platform_.ioapic_id),
+      irq0(isa[0]),
+      irq8(isa[8]),
+      com1("com1", isa[4], console),
+      pit(m, irq0.input(0)),
+      port61(m, pit),
+      rtc(m, irq8.input(0), rtc_time(m.platform_.rtc)),
+      pm(m, isa[9], m.stop_, AcpiPm::Config{}),
+      reset_register(m.stop_),
+      port92(m.stop_),
+      i8042(isa[1], isa[12], m.stop_),
+      debug_console(nowhere),
+      exit_device(m.stop_),
+      config_ports(config, &reset_register),
+      ecam(config) {
+  for (unsigned n = 0; n < 16; ++n) {
+    if (n != 2) isa[n].add(pic.input(n));
+    if (n != 2) isa[n].add(ioapic.input(n == 0 ? 2 : n));
+  }
+  u64 low = 0, high = 0;
+  for (auto& r : m.platform_.e820)
+    if (r.type == fw::E820::RAM) (r.first < u64{1} << 32 ? low : high) += r.size;
+  rtc.set_memory(low, high);
+  if (m.platform_.hpet) hpet = std::make_unique<Hpet>(m, *this);
+  unsigned index = 0;
+  for (auto& u : m.units_) vtd.push_back(std::make_unique<VtdWindow>(*u, "vtd" + std::to_string(index++)));
+  for (Timed* t : std::initializer_list<Timed*>{&pit, &rtc, &pm}) m.queue_.add_owner(*t);
+  if (hpet) m.queue_.add_owner(*hpet);
+  claim_addresses();
+  add_functions();
+}
+
+void Board::claim_addresses() {
+  Bus& bus = machine.bus_;
+  const fw::Platform& p = machine.platform_;
+  auto ports = [&](u16 first, unsigned count, Device& d, u64 offset = 0) { bus.claim_ports(first, count, d, offset); };
+  ports(0x20, 2, pic, 0);
+  ports(0xa0, 2, pic, 2);
+  ports(0x4d0, 2, pic, 4);
+  ports(0x40, 4, pit);
+  ports(0x60, 1, i8042, 0);
+  ports(0x61, 1, port61);
+  ports(0x64, 1, i8042, 4);
+  ports(0x70, 2, rtc);
+  ports(0x80, 1, post);
+  ports(0x92, 1, port92);
+  ports(0xb2, 2, apm);
+  ports(0xe9, 1, debug_console);
+  ports(0xf4, 1, exit_device);
+  ports(0x3f8, 8, com1);
+  ports(p.pm_base, 12, pm);
+  ports(0xcf8, 8, config_ports);
+  bus.claim_memory(p.ioapic, 0x1000, ioapic);
+  if (hpet) bus.claim_memory(p.hpet_address, 0x400, *hpet);
+  if (p.ecam) bus.claim_memory(p.ecam, u64{p.ecam_buses} << 20, ecam);
+  for (std::size_t n = 0; n < vtd.size(); ++n) bus.claim_memory(p.drhds[n].address, 0x1000, *vtd[n]);
+  devices_ = {&pic, &ioapic, &com1, &pit, &port61, &rtc, &pm, &apm, &reset_register, &port92, &i8042, &post, &config_ports};
+  if (hpet) devices_.push_back(hpet.get());
+  for (auto& u : vtd) devices_.push_back(u.get());
+}
+
+void Board::add_functions() {
+  const fw::Platform& p = machine.platform_;
+  for (auto& f : p.pci) {
+    pci::FunctionSpec s = spec_of(f);
+    std::unique_ptr<pci::Function> function;
+    if (f.model == "host-bridge") function = std::make_unique<pci::HostBridge>(p.ecam, p.ecam_buses, s);
+    else if (f.model == "isa-bridge") function = std::make_unique<pci::IsaBridge>(p.pm_base, s);
+    else if (f.model == "dma") {
+      auto d = std::make_unique<pci::DmaFunction>(s, this, machine, machine);
+      machine.queue_.add_owner(*d);
+      function = std::move(d);
+    } else {
+      for (unsigned n = 0; n < 6; ++n)
+        if (s.bars[n].kind != pci::BarKind::none) {
+          char name[48];
+          std::snprintf(name, sizeof name, "pci-%02x:%02x.%x bar %u", f.bdf.bus(), f.bdf.dev(), f.bdf.fn(), n);
+          opaque.push_back(std::make_unique<pci::OpaqueBar>(name, machine.stop_));
+          s.bars[n].device = opaque.back().get();
+        }
+      function = std::make_unique<pci::Function>(s, this, static_cast<DmaPort*>(&machine));
+    }
+    config.add(std::move(function));
+  }
+  config.settle();
+}
+
+void Board::map(Device& device, unsigned, u64 address, u64 size, bool io, bool enabled) {
+  Bus& bus = machine.bus_;
+  if (io) enabled ? bus.map_ports(address, size, device) : bus.unmap_ports(address, device);
+  else enabled ? bus.map_memory(address, size, device) : bus.unmap_memory(address, device);
+}
+
+void Board::state(Ar& ar) {
+  for (Device* d : devices_) {
+    ar.enter(d->name());
+    d->state(ar);
+    ar.leave();
+  }
+  ar.section("irq0", irq0);
+  ar.section("irq8", irq8);
+  ar.section("pci", config);
+  ar(intr.level);
+}
+
+}  // namespace vt::emu

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The machine: processors, memory, bus, devices, VT-d units, the clock and the scheduler. Built from a
+/// platform description; deterministic: what it does follows from that, the image, and recorded input.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/events.hpp"
+#include "cpu/cpu.hpp"
+#include "emu/bus.hpp"
+#include "emu/event_queue.hpp"
+#include "firmware/image.hpp"
+#include "firmware/platform.hpp"
+#include "vtd/unit.hpp"
+
+namespace vt::emu {
+
+class Board;  // the devices and their wiring, emu/board.hpp
+namespace pci { class ConfigSpace; }
+
+class Machine final : public cpu::Outside, public vtd::Outside, public Clock, public DmaPort, public PhysMem::Listener {
+ public:
+  /// Throws fw::PlatformError or BusConflict where the description cannot be built.
+  Machine(const fw::Platform& platform, SerialSink& console);
+  ~Machine() override;
+
+  /// Copies the image into memory and sets the bootstrap processor. Once, before the first run.
+  void load(const std::vector<fw::Blob>& firmware, const fw::Image& image);
+
+  /// Runs until `stop()` is requested or `steps()` reaches `last_step`.
+  void run(u64 last_step = ~u64{0});
+  /// Asks a running machine to stop after the current chain of blocks; safe from a signal handler.
+  void interrupt() { interrupted_ = true; }
+
+  Stop& stop() override { return stop_; }
+  u64 steps() const { return steps_; }
+  u64 cycles() const { return time_; }
+  u64 retired() const;
+
+  // --- observing --------------------------------------------------------------------------------
+  const fw::Platform& platform() const { return platform_; }
+  PhysMem& memory() override { return memory_; }
+  const PhysMem& memory() const { return memory_; }
+  unsigned cpus() const { return static_cast<unsigned>(cpus_.size()); }
+  cpu::Cpu& processor(unsigned n) { return *cpus_[n]; }
+  const std::vector<std::unique_ptr<vtd::Unit>>& vtd_units() const { return units_; }
+  pci::ConfigSpace& pci();
+  Bus& bus() { return bus_; }
+  void watch(EventSink* sink) { sink_ = sink; }
+  /// A byte typed at the serial port.
+  void type(u8 byte);
+
+  // --- state ------------------------------------------------------------------------------------
+  void state(Ar& ar);
+  std::string state_hash();          ///< 32 hex digits over everything architectural
+  void drop_derived();               ///< caches that are not state: a test shows that this changes nothing
+
+ private:
+  friend class Board;
+  friend struct RouteTests;
+  // cpu::Outside
+  EventSink* events() override { return sink_; }
+  u64 mmio_read(Hpa at, unsigned size) override { return bus_.read(at.v, size); }
+  void mmio_write(Hpa at, unsigned size, u64 value) override { bus_.write(at.v, size, value); }
+  u64 port_read(u16 port, unsigned size) override { return bus_.port_read(port, size); }
+  void port_write(u16 port, unsigned size, u64 value) override { bus_.port_write(port, size, value); }
+  void page_flagged(Hpa page) override;
+  void send(unsigned from_cpu, const cpu::ApicMessage& m) override;
+  void eoi(u8 vector) override;
+  bool pic_pending() override;
+  u8 pic_acknowledge() override;
+  void arm_timer(unsigned cpu, u64 cycle) override;
+  u64 slice_start() const override { return time_; }
+  u64 slice_start_step() const override { return steps_; }
+  // vtd::Outside
+  u64 step() const override { return running_ ? running_->step() : steps_; }
+  void msi(u64 address, u32 data) override;
+  // Clock
+  u64 now() const override { return running_ ? running_->now() : time_; }
+  void at(u64 cycle, Timed& owner, u32 kind) override;
+  void cancel(Timed& owner, u32 kind) override { queue_.cancel(owner, kind); }
+  // DmaPort
+  bool read(Bdf source, Iova at, void* to, std::size_t n) override;
+  bool write(Bdf source, Iova at, const void* from, std::size_t n) override;
+  void msi(Bdf source, u64 address, u32 data) override { interrupt_request(source, address, data); }
+  // PhysMem::Listener
+  void before_write(Hpa, std::size_t, u8, WriteCause) override {}
+  void after_write(Hpa at, std::size_t n, u8 flags, WriteCause cause) override;
+
+  void set_up_processors();
+  vtd::Unit* unit_of(Bdf source);
+  /// A write to 0xFEExxxxx by `source` (a function, or an I/O APIC): through interrupt remapping.   VT-d "Interrupt Remapping"
+  void interrupt_request(Bdf source, u64 address, u32 data);
+  void deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender = nullptr);
+  void expire_due();
+
+  struct ApicTimer;  // one per processor: its events
+  fw::Platform platform_;
+  Stop stop_;
+  PhysMem memory_;
+  Bus bus_;
+  EventQueue queue_;
+  EventSink* sink_ = nullptr;
+  std::vector<std::unique_ptr<cpu::Cpu>> cpus_;
+  std::vector<std::unique_ptr<ApicTimer>> timers_;
+  std::vector<std::unique_ptr<vtd::Unit>> units_;
+  std::unique_ptr<Board> board_;
+
+  u64 time_ = 0, steps_ = 0;
+  u32 slice_cpu_ = 0;
+  u64 slice_left_ = 0;
+  cpu::Cpu* running_ = nullptr;
+  volatile bool interrupted_ = false;
+};
+
+/// A checkpoint in a file: state of the machine, memory sparse, compressed (zstd), with a header that names format and platform.
+/// Errors throw std::runtime_error that names the file.
+void save_checkpoint(Machine& m, const std::string& file);
+void load_checkpoint(Machine& m, const std::string& file);
+
+}  // namespace vt::emu

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "emu/machine.hpp"
+
+#include <algorithm>
+
+#include "board.hpp"
+#include "firmware/layout.hpp"
+
+namespace vt::emu {
+namespace {
+
+/// First byte after everything that DRAM backs; 4 GiB at least, as a ROM may end there.
+u64 top_of_memory(const fw::Platform& p) {
+  u64 top = u64{1} << 32;
+  for (auto& r : fw::backing(p)) top = std::max(top, r.last() + 1);
+  return top;
+}
+
+vtd::Caps caps_of(const fw::Drhd& d, const fw::Platform& p) {
+  vtd::Caps c;
+  c.agaw_39 = std::find(d.sagaw.begin(), d.sagaw.end(), 39u) != d.sagaw.end();
+  c.agaw_48 = std::find(d.sagaw.begin(), d.sagaw.end(), 48u) != d.sagaw.end();
+  c.mgaw = d.mgaw, c.host_address_width = p.host_address_width;
+  c.superpage_2m = d.superpage_2m, c.superpage_1g = d.superpage_1g, c.caching_mode = d.caching_mode, c.coherent = d.coherent;
+  c.queued_invalidation = d.queued_invalidation, c.interrupt_remapping = d.interrupt_remapping;
+  c.extended_interrupt_mode = d.extended_interrupt_mode, c.snoop_control = d.snoop_control, c.pass_through = d.pass_through;
+  c.write_buffer_flush = d.write_buffer_flush, c.zero_length_read = d.zero_length_read, c.plmr = d.plmr, c.phmr = d.phmr;
+  c.drain_reads = d.drain_reads, c.drain_writes = d.drain_writes, c.domain_id_bits = d.domain_id_bits;
+  c.fault_records = d.fault_records, c.fault_offset = d.fault_offset, c.iotlb_offset = d.iotlb_offset;
+  c.iotlb_entries = d.iotlb_entries, c.context_entries = d.context_entries;
+  return c;
+}
+
+}  // namespace
+
+struct Machine::ApicTimer final : Timed {
+  explicit ApicTimer(cpu::Cpu& c) : cpu(c) {}
+  void expire(u32, u64) override { cpu.timer_expired(); }
+  cpu::Cpu& cpu;
+};
+
+void Machine::arm_timer(unsigned cpu, u64 cycle) {
+  if (cycle == ~u64{0}) queue_.cancel(*timers_[cpu], 0);
+  else at(cycle, *timers_[cpu], 0);
+}
+
+Machine::Machine(const fw::Platform& platform, SerialSink& console) : platform_(platform), memory_(top_of_memory(platform)) {
+  for (auto& r : fw::backing(platform_)) memory_.add_ram(Hpa{r.first}, r.size);
+  memory_.add_listener(this);
+  if (platform_.vtd)
+    for (auto& d : platform_.drhds) {
+      const vtd::Caps caps = caps_of(d, platform_);
+      if (const std::string wrong = vtd::defect(caps); !wrong.empty())
+        throw fw::PlatformError(platform_.file, "drhds[" + std::to_string(units_.size()) + "]", wrong);
+      units_.push_back(std::make_unique<vtd::Unit>(*this, caps, static_cast<u8>(units_.size())));
+    }
+  cpu::CpuModel model;
+  try {
+    model = cpu::make_model(platform_.cpu.model, platform_.cpu.features, platform_.cpu.count, platform_.cpu.physical_address_bits, platform_.cpu.tsc_hz);
+  } catch (const std::invalid_argument& e) {
+    throw fw::PlatformError(platform_.file, "cpu", e.what());
+  }
+  for (unsigned n = 0; n < platform_.cpu.count; ++n) {
+    cpus_.push_back(std::make_unique<cpu::Cpu>(*this, model, n, n == 0));
+    timers_.push_back(std::make_unique<ApicTimer>(*cpus_.back()));
+    queue_.add_owner(*timers_.back());
+  }
+  board_ = std::make_unique<Board>(*this, console);
+  set_up_processors();
+}
+Machine::~Machine() { memory_.remove_listener(this); }
+
+/// What firmware leaves behind in the processors: MTRRs, virtual-wire interrupts, the VMX lock.
+void Machine::set_up_processors() {
+  const fw::Platform& p = platform_;
+  for (unsigned n = 0; n < cpus(); ++n) {
+    cpu::Cpu& c = *cpus_[n];
+    c.msr.mtrr_def_type = 0xc00 | static_cast<u64>(p.mtrrs.def);
+    static constexpr u64 kWb = 0x0606060606060606;
+    for (unsigned k = 0; k < 11; ++k) c.msr.mtrr_fixed[k] = kWb;
+    c.msr.mtrr_fixed[2] = 0;  // A0000-BFFFF
+    const u64 address_mask = mask(p.cpu.physical_address_bits - 1, 12);
+    CHECK(p.mtrrs.variable.size() <= std::size(c.msr.mtrr_base), "the platform checks allow ten ranges");
+    for (std::size_t k = 0; k < p.mtrrs.variable.size(); ++k) {
+      auto& v = p.mtrrs.variable[k];
+      c.msr.mtrr_base[k] = v.base | static_cast<u64>(v.type);
+      c.msr.mtrr_mask[k] = (address_mask & ~(v.size - 1)) | 0x800;
+    }
+    if (c.model().has(cpu::Feature::vmx)) c.msr.feature_control = 5;  // locked, VMXON outside SMX
+    c.apic.write(0x0f0, 0x1ff);
+    if (n == 0) c.apic.write(0x350, 0x700);  // LINT0: ExtINT
+    c.apic.write(0x360, 0x400);              // LINT1: NMI
+  }
+}
+
+void Machine::load(const std::vector<fw::Blob>& firmware, const fw::Image& image) {
+  for (auto* list : {&firmware, &image.blobs})
+    for (auto& b : *list) {
+      for (u64 page = b.at.v & kPageMask; page < b.at.v + b.bytes.size(); page += kPageSize)
+        if (page < memory_.top() && !memory_.present(Hpa{page})) memory_.add_rom(Hpa{page}, kPageSize);
+      memory_.write(b.at, b.bytes.data(), b.bytes.size(), WriteCause::loader);
+    }
+  cpu::Cpu& c = *cpus_[0];
+  const fw::Entry& e = image.entry;
+  if (e.mode == fw::Entry::Mode::protected_flat32) {
+    // Multiboot "I386 machine state" and its relatives.
+    c.cr0 = (c.cr0 & ~(cpu::cr0::CD | cpu::cr0::NW)) | cpu::cr0::PE;
+    for (unsigned s = 0; s < 6; ++s) {
+      c.seg[s].base = 0, c.seg[s].limit = ~0u;
+      c.seg[s].sel = s == cpu::CS ? 0x8 : 0x10;
+      c.seg[s].ar = s == cpu::CS ? 0xc09b : 0xc093;
+    }
+    c.rip = e.eip, c.r[0] = e.eax, c.r[3] = e.ebx, c.r[6] = e.esi, c.r[4] = e.esp;
+  }
+  c.update();
+}
+
+pci::ConfigSpace& Machine::pci() { return board_->config; }
+void Machine::type(u8 byte) { board_->com1.receive(byte); }
+u64 Machine::retired() const {
+  u64 n = 0;
+  for (auto& c : cpus_) n += c->retired;
+  return n;
+}
+
+void Machine::state(Ar& ar) {
+  ar(time_, steps_, slice_cpu_, slice_left_);
+  ar.section("events", queue_);
+  ar.section("memory", memory_);
+  for (auto& c : cpus_) c->state(ar);
+  ar.section("board", *board_);
+  if (ar.loading() && slice_cpu_ >= cpus_.size()) throw std::runtime_error("damaged state: a processor that does not exist");
+}
+
+std::string Machine::state_hash() {
+  HashAr h;
+  state(h);
+  return h.hex();
+}
+
+void Machine::drop_derived() { for (auto& c : cpus_) c->drop_derived(); }
+
+}  // namespace vt::emu

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Ways through the chipset: DMA and interrupt requests through the VT-d unit that is responsible, interrupt
+/// messages to local APICs, writes to pages that somebody has to be told about.
+#include <algorithm>
+
+#include "board.hpp"
+#include "emu/machine.hpp"
+
+namespace vt::emu {
+namespace {
+
+constexpr u64 kInterruptRange = 0xfee00000, kInterruptRangeEnd = 0xfef00000;
+
+cpu::ApicMessage message_of(const vtd::Unit::Interrupt& i, bool x2apic) {
+  cpu::ApicMessage m;
+  m.mode = static_cast<cpu::ApicMessage::Mode>(i.delivery_mode & 7);
+  m.vector = i.vector, m.level = i.level, m.logical = i.logical, m.destination = i.destination, m.x2apic_destination = x2apic;
+  return m;
+}
+
+/// SDM 3A "Message Address Register Format", "Message Data Register Format"
+cpu::ApicMessage plain_message(u64 address, u32 data) {
+  cpu::ApicMessage m;
+  m.destination = static_cast<u32>(bits(address, 19, 12));
+  m.logical = bit(address, 2);
+  m.vector = static_cast<u8>(data);
+  m.mode = static_cast<cpu::ApicMessage::Mode>(bits(data, 10, 8));
+  m.level = bit(data, 15);
+  return m;
+}
+
+}  // namespace
+
+vtd::Unit* Machine::unit_of(Bdf source) {
+  // VT-d "DMA Remapping Hardware Unit Definition Structure": a unit that names the device, else the one that has the rest.
+  vtd::Unit* rest = nullptr;
+  for (std::size_t n = 0; n < units_.size(); ++n) {
+    const fw::Drhd& d = platform_.drhds[n];
+    if (d.include_all) rest = units_[n].get();
+    for (auto& s : d.scopes) {
+      if (s.path.empty() || (d.include_all && s.kind != fw::DeviceScope::Kind::ioapic)) continue;
+      u8 bus = s.bus;
+      for (std::size_t k = 0; k + 1 < s.path.size(); ++k)  // down through the bridges
+        if (auto* f = board_->config.find(Bdf(bus, s.path[k].first, s.path[k].second)); f && f->bridge()) bus = f->secondary();
+      const Bdf at(bus, s.path.back().first, s.path.back().second);
+      if (at == source) return units_[n].get();
+      if (s.kind != fw::DeviceScope::Kind::bridge) continue;
+      if (auto* f = board_->config.find(at); f && f->bridge() && source.bus() >= f->secondary() && source.bus() <= f->subordinate()) return units_[n].get();
+    }
+  }
+  return rest;
+}
+
+bool Machine::read(Bdf source, Iova at, void* to, std::size_t n) {
+  auto* out = static_cast<u8*>(to);
+  vtd::Unit* unit = unit_of(source);
+  while (n) {
+    std::size_t run = std::min<std::size_t>(n, kPageSize - at.v % kPageSize);
+    Hpa from{at.v};
+    if (unit) {
+      const auto t = unit->translate(source, at, access::read);
+      if (!t.ok) { std::memset(out, 0xff, n); return false; }
+      from = t.at;
+    }
+    if (!memory_.present(from)) { std::memset(out, 0xff, n); return false; }
+    memory_.read(from, out, run);
+    out += run, at += run, n -= run;
+  }
+  return true;
+}
+
+bool Machine::write(Bdf source, Iova at, const void* from, std::size_t n) {
+  auto* in = static_cast<const u8*>(from);
+  vtd::Unit* unit = unit_of(source);
+  while (n) {
+    std::size_t run = std::min<std::size_t>(n, kPageSize - at.v % kPageSize);
+    if (at.v >= kInterruptRange && at.v < kInterruptRangeEnd) {
+      u32 data = 0;
+      std::memcpy(&data, in, std::min<std::size_t>(run, 4));
+      interrupt_request(source, at.v, data);
+    } else {
+      Hpa to{at.v};
+      if (unit) {
+        const auto t = unit->translate(source, at, access::write);
+        if (!t.ok) return false;
+        to = t.at;
+      }
+      if (!memory_.present(to)) return false;
+      memory_.write(to, in, run, WriteCause::dma);
+    }
+    in += run, at += run, n -= run;
+  }
+  return true;
+}
+
+void Machine::interrupt_request(Bdf source, u64 address, u32 data) {
+  if (vtd::Unit* unit = unit_of(source)) {
+    const auto i = unit->remap(source, address, data);
+    if (i.ok) deliver(message_of(i, !i.bypass && unit->ir_table().eime()));
+    return;
+  }
+  deliver(plain_message(address, data));
+}
+
+void Machine::msi(u64 address, u32 data) { deliver(plain_message(address, data)); }
+
+void Machine::send(unsigned from_cpu, const cpu::ApicMessage& m) { deliver(m, cpus_[from_cpu].get()); }
+
+/// SDM 3A "Determining IPI Destination", "Lowest Priority Delivery Mode"
+void Machine::deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender) {
+  using Shorthand = cpu::ApicMessage::Shorthand;
+  cpu::Cpu* lowest = nullptr;
+  for (auto& c : cpus_) {
+    const bool self = c.get() == sender;
+    const bool to = m.shorthand == Shorthand::none ? c->apic.addressed(m)
+                  : m.shorthand == Shorthand::self ? self : m.shorthand == Shorthand::all || !self;
+    if (!to) continue;
+    if (m.mode != cpu::ApicMessage::Mode::lowest) { c->receive(m); continue; }
+    if (!lowest || c->apic.processor_priority() < lowest->apic.processor_priority()) lowest = c.get();
+  }
+  if (lowest) lowest->receive(m);
+  if (running_) running_->leave_run = true;
+}
+
+void Machine::eoi(u8 vector) { board_->ioapic.eoi(vector); }
+bool Machine::pic_pending() { return board_->intr.level; }
+u8 Machine::pic_acknowledge() { return board_->pic.acknowledge(); }
+
+void Machine::page_flagged(Hpa page) {
+  const u8* host = memory_.host() + (page.v & kPageMask);
+  for (auto& c : cpus_) c->host.drop_writes_to(host, kPageSize);
+}
+
+void Machine::after_write(Hpa at, std::size_t n, u8 flags, WriteCause) {
+  if (flags & page_flag::code) for (auto& c : cpus_) c->code_written(at, n);
+}
+
+}  // namespace vt::emu

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Who runs when. One clock, advanced by every step of any processor in execution order (the flat model:
+/// 1 step = 1 cycle = 1 ns); slices of fixed length; time skips to the next event when all processors wait.
+#include <algorithm>
+
+#include "board.hpp"
+#include "emu/machine.hpp"
+
+namespace vt::emu {
+namespace {
+constexpr u64 kSlice = 2000;  ///< steps a processor makes before the next one's turn
+}
+
+void Machine::at(u64 cycle, Timed& owner, u32 kind) {
+  queue_.at(cycle, owner, kind);
+  if (running_) running_->leave_run = true;  // it may be due within this slice
+}
+
+void Machine::expire_due() {
+  while (queue_.next() <= time_ && !stop_.requested()) queue_.expire_one(time_);
+}
+
+void Machine::run(u64 last_step) {
+  interrupted_ = false;
+  while (!stop_.requested()) {
+    expire_due();
+    if (stop_.requested() || steps_ >= last_step) break;
+    if (interrupted_) { stop_.request(StopReason::interrupted); break; }
+
+    // The processor whose slice it is, or the next one that has something to do.
+    if (slice_left_ == 0) {
+      slice_cpu_ = (slice_cpu_ + 1) % cpus();
+      slice_left_ = kSlice;
+    }
+    unsigned tries = 0;
+    while (tries < cpus() && cpus_[slice_cpu_]->idle()) {
+      slice_cpu_ = (slice_cpu_ + 1) % cpus();
+      slice_left_ = kSlice;
+      ++tries;
+    }
+    if (tries == cpus()) {
+      if (queue_.next() == EventQueue::kNone) { stop_.request(StopReason::halted, "every processor waits and nothing can wake one"); break; }
+      time_ = std::max(time_, queue_.next());
+      continue;
+    }
+    u64 want = std::min(last_step - steps_, u64{1} << 24);  // so that an interruption is seen
+    if (cpus() > 1) want = std::min(want, slice_left_);
+    if (queue_.next() != EventQueue::kNone) want = std::min(want, queue_.next() - time_);
+    cpu::Cpu& c = *cpus_[slice_cpu_];
+    running_ = &c;
+    const u64 made = c.run(want);
+    running_ = nullptr;
+    time_ += made;
+    steps_ += made;
+    slice_left_ = cpus() > 1 ? slice_left_ - std::min(made, slice_left_) : kSlice;
+    if (c.idle()) slice_left_ = 0;
+  }
+}
+
+}  // namespace vt::emu
