@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// One PCI function: its configuration space as bytes with write masks, built from a plain description.
+/// It powers up as firmware leaves it: BARs assigned and decoded, bridges forwarding.
+/// PCI Local Bus 3.0 "Configuration Space Organization", PCI-to-PCI Bridge 1.2 "Bridge Configuration Space"
+#pragma once
+#include <optional>
+#include <string>
+
+#include "emu/device.hpp"
+
+namespace vt::emu::pci {
+
+enum class BarKind : u8 { none, mem32, mem64, io };
+
+struct BarSpec {
+  BarKind kind = BarKind::none;  ///< a mem64 BAR takes the next slot too, which stays `none`
+  bool prefetchable = false;
+  u64 size = 0;                  ///< a power of two; at least 16 (memory) or 4 (I/O)
+  u64 address = 0;               ///< as firmware assigned it; 0: not assigned, decode is off
+  Device* device = nullptr;      ///< who answers there; null: nobody, the range is sized and never mapped
+};
+
+/// PCI Express capability's device/port type; a function without one is conventional and has 256 bytes.
+enum class PortType : u8 { endpoint = 0, root_port = 4, upstream = 5, downstream = 6, to_pci_bridge = 7, integrated = 9 };
+
+struct FunctionSpec {
+  Bdf bdf;                       ///< the bus number names the bridge it sits behind, by that bridge's `secondary_bus`
+  u16 vendor = 0x8086, device = 0;
+  u32 class_code = 0;            ///< 24 bits: class, subclass, interface
+  u8 revision = 0;
+  u16 subsystem_vendor = 0, subsystem = 0;
+  std::array<BarSpec, 6> bars{}; ///< a bridge has two
+  u8 interrupt_pin = 0, interrupt_line = 0xff;
+  bool msi = false;              ///< one vector, 64-bit address, maskable
+  std::optional<u8> secondary_bus;  ///< a bridge: header type 1
+  std::optional<PortType> express;
+};
+
+/// Told when a range starts or stops being decoded. RAM goes before whatever a guest puts on top of it.
+class BarMapper {
+ public:
+  virtual ~BarMapper() = default;
+  virtual void map(Device& device, unsigned bar, u64 address, u64 size, bool io, bool enabled) = 0;
+};
+
+class Function {
+ public:
+  /// `mapper`, `dma` and `intx` may be null: nothing is mapped, no MSI leaves, the pin is not connected.
+  Function(const FunctionSpec& spec, BarMapper* mapper, DmaPort* dma, IrqLine* intx = nullptr);
+  virtual ~Function() = default;
+  Function(const Function&) = delete;
+
+  const std::string& name() const { return name_; }   ///< "pci-00:1f.0": as described, names its state
+  Bdf bdf() const;                                    ///< follows the bus number of its bridge
+  const FunctionSpec& spec() const { return spec_; }
+  bool bridge() const { return spec_.secondary_bus.has_value(); }
+  u8 secondary() const { return byte(0x19); }
+  u8 subordinate() const { return byte(0x1a); }
+  bool memory_enabled() const { return byte(0x04) & 2; }
+  bool io_enabled() const { return byte(0x04) & 1; }
+  bool bus_master() const;                            ///< its own bit and those of the bridges above
+  u16 space() const { return spec_.express ? 4096 : 256; }
+
+  /// One register access within a dword. Beyond the function's space: all ones, dropped.
+  u32 config_read(u16 reg, unsigned size);
+  void config_write(u16 reg, unsigned size, u32 value);
+
+  bool msi_enabled() const { return msi_ && (byte(msi_ + 2) & 1); }
+  void send_msi();               ///< held pending while masked; nothing leaves without bus mastering
+  void set_intx(bool asserted);
+
+  virtual void reset();
+  virtual void state(Ar& ar);
+
+ protected:
+  virtual void after_config_write(u16, unsigned) {}   ///< registers of a derived function
+  u8 byte(unsigned at) const { return value_[at]; }
+  u16 word(unsigned at) const { return static_cast<u16>(value_[at] | value_[at + 1] << 8); }
+  u32 dword(unsigned at) const { return word(at) | static_cast<u32>(word(at + 2)) << 16; }
+  void put(unsigned at, unsigned size, u32 value, u32 writable = 0, u32 write_one_clears = 0);
+  DmaPort* dma() { return dma_; }
+  void keep_as_initial() { initial_ = value_; }       ///< what reset() gives back: end of every constructor
+
+ private:
+  friend class ConfigSpace;
+  void build();
+  void build_bridge();
+  u8 add_capability(u8 id, u8 at, u8& last);
+  u64 bar_address(unsigned n) const;
+  bool forwards(u64 address, u64 size, bool io) const;  ///< a bridge's windows
+  void update_bars();
+  void set_windows(u64 mem_first, u64 mem_last, u64 pref_first, u64 pref_last, u64 io_first, u64 io_last);
+
+  FunctionSpec spec_;
+  std::string name_;
+  BarMapper* mapper_;
+  DmaPort* dma_;
+  IrqLine* intx_;
+  Function* parent_ = nullptr;
+  u8 msi_ = 0;                   ///< offset of the capability, 0: none
+  u8 asserted_ = 0;              ///< INTx, before Interrupt Disable
+  std::array<u8, 4096> value_{}, writable_{}, clears_{}, initial_{};
+  struct Mapped { u64 address = 0; bool enabled = false; };
+  std::array<Mapped, 6> mapped_{};  ///< what the mapper was told last: follows from the registers
+};
+
+}  // namespace vt::emu::pci
