@@ -62,7 +62,7 @@ gate64_target:
         mov     %rax, seen_rcx
         lretq
         .code32
-compat_code:                            // compatibility mode at CPL 3
+compat_code:                            # compatibility mode at CPL 3
         mov     $1, %eax
         dec     %eax
         jnz     1f

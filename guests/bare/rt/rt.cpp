@@ -222,6 +222,7 @@ extern "C" void rt_trap(Frame* f) {
 }
 
 extern "C" void rt_start() {
+  outb(0x21, 0xff); outb(0xa1, 0xff);  // whatever firmware has left: no interrupts of the 8259
   outb(0x3f9, 0); outb(0x3fb, 0x80); outb(0x3f8, 1); outb(0x3f9, 0); outb(0x3fb, 3); outb(0x3fa, 7); outb(0x3fc, 3);
   for (u32 v = 0; v < 256; ++v) set_gate(u8(v), reinterpret_cast<word>(rt_trap_entries) + 16 * v);
   gate_dpl(0x80, 3);
