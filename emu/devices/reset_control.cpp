@@ -43,7 +43,7 @@ void I8042::set_output_port(u8 value) {
 }
 
 u8 I8042::read8(u64 offset) {
-  if (offset == 1) return status_;
+  if (offset == 4) return status_;
   if (offset != 0) return 0xff;
   const u8 value = output_;  // an empty buffer gives the last byte
   status_ &= static_cast<u8>(~(kObf | kAux | kTimeout));
@@ -52,7 +52,7 @@ u8 I8042::read8(u64 offset) {
 }
 
 void I8042::write8(u64 offset, u8 value) {
-  if (offset == 1) status_ |= kCommand, command(value);
+  if (offset == 4) status_ |= kCommand, command(value);
   else if (offset == 0) status_ &= static_cast<u8>(~kCommand), data(value);
   update();
 }

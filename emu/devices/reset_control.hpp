@@ -44,7 +44,7 @@ class Port92 final : public ByteDevice {
 };
 
 /// 8042 with PS/2 commands. What is sent to a keyboard or mouse times out at once.
-/// Offsets: 0 data (port 0x60), 1 command and status (0x64).   "8042 Keyboard Controller" of the PS/2 manuals
+/// Offsets, as port - 0x60: 0 data, 4 command and status. Two ranges of one port each: 0x61 is another device.   "8042 Keyboard Controller" of the PS/2 manuals
 class I8042 final : public ByteDevice {
  public:
   I8042(IrqLine& irq1, IrqLine& irq12, Stop& stop) : irq1_(irq1), irq12_(irq12), stop_(stop) { reset(); }

@@ -18,9 +18,9 @@ struct Kbc : testing::Test {
   FakeLine irq1, irq12;
   Stop stop;
   I8042 dev{irq1, irq12, stop};
-  u8 status() { return static_cast<u8>(dev.read(1, 1)); }
+  u8 status() { return static_cast<u8>(dev.read(4, 1)); }
   u8 data() { return static_cast<u8>(dev.read(0, 1)); }
-  u8 ask(u8 command) { dev.write(1, 1, command); EXPECT_TRUE(status() & 1); return data(); }
+  u8 ask(u8 command) { dev.write(4, 1, command); EXPECT_TRUE(status() & 1); return data(); }
 };
 }  // namespace
 
@@ -97,22 +97,22 @@ TEST_F(Kbc, self_test_and_controller_commands) {
   EXPECT_EQ(status() & 0x05, 0x04);
   EXPECT_EQ(ask(0xab), 0x00);
   EXPECT_EQ(ask(0xa9), 0x00);
-  dev.write(1, 1, 0x60), dev.write(0, 1, 0x45);
+  dev.write(4, 1, 0x60), dev.write(0, 1, 0x45);
   EXPECT_EQ(ask(0x20), 0x45);
-  dev.write(1, 1, 0xad);
+  dev.write(4, 1, 0xad);
   EXPECT_EQ(ask(0x20), 0x55);
-  dev.write(1, 1, 0xae), dev.write(1, 1, 0xa7);
+  dev.write(4, 1, 0xae), dev.write(4, 1, 0xa7);
   EXPECT_EQ(ask(0x20), 0x65);
 }
 
 TEST_F(Kbc, auxiliary_loop_and_interrupts) {  // what Linux's i8042 driver tries
-  dev.write(1, 1, 0x60), dev.write(0, 1, 0x03);
-  dev.write(1, 1, 0xd3), dev.write(0, 1, 0xa5);
+  dev.write(4, 1, 0x60), dev.write(0, 1, 0x03);
+  dev.write(4, 1, 0xd3), dev.write(0, 1, 0xa5);
   EXPECT_EQ(status() & 0x21, 0x21);
   EXPECT_TRUE(irq12.level);
   EXPECT_EQ(data(), 0xa5);
   EXPECT_FALSE(irq12.level);
-  dev.write(1, 1, 0xd2), dev.write(0, 1, 0x5a);
+  dev.write(4, 1, 0xd2), dev.write(0, 1, 0x5a);
   EXPECT_TRUE(irq1.level);
   EXPECT_EQ(data(), 0x5a);
 }
@@ -122,26 +122,26 @@ TEST_F(Kbc, nobody_answers) {
   EXPECT_EQ(status() & 0x61, 0x41);
   EXPECT_EQ(data(), 0xfe);
   EXPECT_EQ(status() & 0x41, 0);
-  dev.write(1, 1, 0xd4), dev.write(0, 1, 0xf2);
+  dev.write(4, 1, 0xd4), dev.write(0, 1, 0xf2);
   EXPECT_EQ(status() & 0x61, 0x61);
 }
 
 TEST_F(Kbc, resets) {
-  dev.write(1, 1, 0xff);
+  dev.write(4, 1, 0xff);
   EXPECT_FALSE(stop.requested());
-  dev.write(1, 1, 0xfe);
+  dev.write(4, 1, 0xfe);
   EXPECT_EQ(stop.reason(), StopReason::reset);
   EXPECT_EQ(stop.what(), "reset by the keyboard controller");
   stop.clear();
-  dev.write(1, 1, 0xd1), dev.write(0, 1, 0x01);
+  dev.write(4, 1, 0xd1), dev.write(0, 1, 0x01);
   EXPECT_FALSE(stop.requested());
   EXPECT_FALSE(dev.a20());
-  dev.write(1, 1, 0xd1), dev.write(0, 1, 0x02);
+  dev.write(4, 1, 0xd1), dev.write(0, 1, 0x02);
   EXPECT_EQ(stop.what(), "reset by the keyboard controller (output port bit 0)");
 }
 
 TEST_F(Kbc, state_is_complete) {
-  dev.write(1, 1, 0x60), dev.write(0, 1, 0x03), dev.write(1, 1, 0xd2);
+  dev.write(4, 1, 0x60), dev.write(0, 1, 0x03), dev.write(4, 1, 0xd2);
   FakeLine a, b;
   I8042 other(a, b, stop);
   expect_complete_state(dev, other, 4 + 32);

@@ -63,7 +63,7 @@ struct World {
   }
   struct Range { Device* d; u64 size; unsigned widest; };
   std::vector<Range> ranges() {
-    return {{&uart, 8, 4}, {&pic, 6, 2}, {&pit, 4, 4}, {&p61, 1, 1}, {&rtc, 2, 2}, {&hpet, 0x180, 8}, {&pm, 16, 4}, {&kbc, 2, 1}, {&io, 0x50, 8},
+    return {{&uart, 8, 4}, {&pic, 6, 2}, {&pit, 4, 4}, {&p61, 1, 1}, {&rtc, 2, 2}, {&hpet, 0x180, 8}, {&pm, 16, 4}, {&kbc, 5, 1}, {&io, 0x50, 8},
             {&ports, 8, 4}, {&ecam, 2 << 20, 8}, {dma->spec().bars[0].device, 4096, 8}};
   }
   std::vector<std::pair<Timed*, u32>> timed() { return {{&pit, 0}, {&rtc, 0}, {&hpet, 0}, {&hpet, 1}, {&hpet, 2}, {&pm, 0}, {dma, 0}}; }
