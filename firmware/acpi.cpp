@@ -48,10 +48,10 @@ void gas(Bytes& t, Space space, u8 width, u8 access, u64 address) {
   t.b64(address);
 }
 
-/// "Fixed ACPI Description Table (FADT)", revision 5.
+/// "Fixed ACPI Description Table (FADT)", revision 4: the last that all software takes without a remark.
 std::vector<u8> fadt(const Platform& p, u64 facs, u64 dsdt) {
   const u32 evt = p.pm_base, cnt = p.pm_base + 4u, tmr = p.pm_base + 8u;
-  Bytes t = header("FACP", 5);
+  Bytes t = header("FACP", 4);
   t.b32(facs);
   t.b32(dsdt);
   t.b8(0);
@@ -91,7 +91,8 @@ std::vector<u8> fadt(const Platform& p, u64 facs, u64 dsdt) {
   gas(t, Space::memory, 0, 0, 0);
   gas(t, Space::memory, 0, 0, 0);
   gas(t, Space::io, 32, 3, tmr);
-  for (int i = 0; i < 4; ++i) gas(t, Space::memory, 0, 0, 0);   // GPE0, GPE1, SLEEP_CONTROL, SLEEP_STATUS
+  gas(t, Space::memory, 0, 0, 0);   // GPE0
+  gas(t, Space::memory, 0, 0, 0);   // GPE1
   return seal(std::move(t));
 }
 

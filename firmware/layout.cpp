@@ -106,9 +106,10 @@ FirmwareLayout firmware_layout(const Platform& p) {
     l.tables.first += 64, l.tables.size -= 64;
   }
 
+  // Base memory ends where the last RAM below the VGA window ends; the EBDA follows it.
   u64 low_end = 0;
   for (const E820Range& e : p.e820)
-    if (e.type == E820::RAM && e.first == 0) low_end = std::min<u64>(e.size, 0xa0000);
+    if (e.type == E820::RAM && e.first < 0xa0000) low_end = std::max(low_end, std::min<u64>(e.first + e.size, 0xa0000));
   l.base_memory_kib = static_cast<unsigned>(low_end >> 10);
   u64 ebda = align_up(low_end, 0x400);
   if (ebda >= 0x40000 && ebda < 0xa0000) l.ebda = ebda;

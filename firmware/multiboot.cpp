@@ -16,17 +16,18 @@ constexpr const char* kLoaderName = "Vitrine";
 // Clear of page 0 and, below it, of where trampolines are put (64 KiB under the EBDA).
 constexpr u64 kInfoMin = 0x1000, kInfoEnd = 0x9000;
 
-u32 mem_lower(const Platform& p) { return firmware_layout(p).base_memory_kib; }
-/// KiB of RAM from 1 MiB to the first hole.
-u32 mem_upper(const Platform& p) {
-  u64 end = 1 << 20;
+/// KiB of RAM from `from` to the first hole, at most to `most`.
+u32 ram_kib(const Platform& p, u64 from, u64 most) {
+  u64 end = from;
   for (bool grew = true; grew;) {
     grew = false;
     for (const E820Range& e : p.e820)
       if (e.type == E820::RAM && e.first <= end && e.first + e.size > end) end = e.first + e.size, grew = true;
   }
-  return static_cast<u32>(std::min<u64>((end >> 10) - 1024, 0xffffffff));
+  return static_cast<u32>(std::min<u64>((std::min(end, most) - from) >> 10, 0xffffffff));
 }
+u32 mem_lower(const Platform& p) { return ram_kib(p, 0, 0xa0000); }
+u32 mem_upper(const Platform& p) { return ram_kib(p, 1 << 20, ~u64{0}); }
 
 /// Address fields of a header: how files that are not ELF say where they go.
 void place_by_addresses(Loading& l, std::size_t header, u32 header_addr, u32 load_addr, u32 load_end, u32 bss_end) {

@@ -177,7 +177,7 @@ std::vector<Blob> bios_data(const Platform& p, const FirmwareLayout& l) {
 
   if (l.ebda) {
     Bytes ebda(0x400);
-    ebda.put(0, (0xa0000 - l.ebda) >> 10, 1);   // its size in KiB
+    ebda.put(0, std::min<u64>((0xa0000 - l.ebda) >> 10, 0xff), 1);   // its size in KiB
     out.push_back({Hpa(l.ebda), std::move(ebda.b), "EBDA"});
   }
   out.push_back({Hpa(0xfff53), {0xcf}, "IRET"});
