@@ -11,9 +11,6 @@ namespace {
 RtcTime rtc_time(const std::string& text) {
   RtcTime t;
   std::sscanf(text.c_str(), "%u-%u-%uT%u:%u:%u", &t.year, &t.month, &t.day, &t.hour, &t.minute, &t.second);
-  static constexpr unsigned kMonth[] = {0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4};
-  const unsigned y = t.month < 3 ? t.year - 1 : t.year;
-  t.day_of_week = (y + y / 4 - y / 100 + y / 400 + kMonth[t.month - 1] + t.day) % 7;
   return t;
 }
 
@@ -35,6 +32,7 @@ pci::FunctionSpec spec_of(const fw::PciFunction& f) {
 void Board::Intr::set(bool asserted) {
   level = asserted;
   if (!machine.cpus_.empty()) machine.cpus_[0]->pic_line(asserted);
+  if (machine.board_) machine.board_->ioapic.input(0).set(asserted);  // ExtINT through the I/O APIC
 }
 
 Board::Board(Machine& m, SerialSink& console)

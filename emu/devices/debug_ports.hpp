@@ -5,14 +5,15 @@
 
 namespace vt::emu {
 
-/// QEMU's isa-debug-exit (4 ports, default 0xf4): a write of v ends the run with status (v << 1) | 1.
+/// The port of QEMU's isa-debug-exit (0xf4): a write ends the run. The status is the byte that was written, so that a
+/// guest can report success.
 class ExitDevice final : public Device {
  public:
   explicit ExitDevice(Stop& stop) : stop_(stop) {}
   std::string_view name() const override { return "exit-device"; }
   u64 read(u64, unsigned) override { return 0; }
   void write(u64, unsigned, u64 value) override {
-    stop_.request(StopReason::exit_device, "exit device", {}, static_cast<int>((value << 1 | 1) & 0x7fffffff));
+    stop_.request(StopReason::exit_device, "exit device", {}, static_cast<int>(value & 0xff));
   }
   void reset() override {}
   void state(Ar&) override {}

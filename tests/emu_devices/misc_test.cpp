@@ -175,12 +175,12 @@ TEST(port92, fast_reset_and_a20) {
   EXPECT_EQ(stop.what(), "fast reset by port 0x92");
 }
 
-TEST(exit_device, status_is_twice_the_value_plus_one) {
+TEST(exit_device, status_is_the_guests) {
   Stop stop;
   ExitDevice dev(stop);
   dev.write(0, 4, 0x10);
   EXPECT_EQ(stop.reason(), StopReason::exit_device);
-  EXPECT_EQ(stop.code(), 0x21);
+  EXPECT_EQ(stop.code(), 0x10);
 }
 
 TEST(debug_ports, post_code_and_console) {
