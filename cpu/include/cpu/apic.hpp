@@ -53,11 +53,25 @@ class LocalApic {
   u32 icr_low_ = 0, icr_high_ = 0;
   u32 lvt_timer_ = 0x10000, lvt_thermal_ = 0x10000, lvt_pmc_ = 0x10000, lvt_lint0_ = 0x10000, lvt_lint1_ = 0x10000, lvt_error_ = 0x10000, lvt_cmci_ = 0x10000;
   u32 initial_count_ = 0, divide_ = 0;
-  u64 timer_start_ = 0;                        ///< cycle at which the count was written
+  u64 timer_start_ = 0;                        ///< cycle at which the count began (moved when the divisor changes)
+  u64 expiry_ = ~u64{0};                       ///< cycle that the machine was asked to call timer_expired at
+  enum TimerMode : u8 { one_shot, periodic, deadline };
+  TimerMode timer_mode() const;
+  bool software_enabled() const { return svr_ & 0x100; }
+  u32 x2apic_ldr() const { return (id_ >> 4) << 16 | 1u << (id_ & 15); }
+  void reset_registers();
   void write_icr(u64 icr);
-  void arm_timer();
+  void send_ipi(u64 icr);
+  void write_lvt(u32& lvt, u32 value, u32 writable);
+  void write_divide(u32 value);
+  void arm_timer();                            ///< from the count, as of now
+  void arm_at(u64 cycle);
+  u32 divisor() const;
   u32 current_count() const;
+  void local_interrupt(u32 lvt);               ///< an interrupt of the LVT's entry, unless masked
+  void set_irr(u8 vector, bool level);
   void error(u32 bit);
+  void end_of_interrupt();
 };
 
 }  // namespace vt::cpu

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// ADD OR ADC SBB AND SUB XOR CMP, TEST, INC, DEC, NEG, NOT.   SDM 2A "ADD" and its fellows
+/// AF, which the manual leaves undefined after AND, OR, XOR and TEST, is clear.
+#include "forms.hpp"
+
+namespace vt::cpu {
+namespace {
+
+struct Add {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const T r = static_cast<T>(a + b);
+    c.template flags_add<T>(a, b, r, r < a);
+    return r;
+  }
+};
+struct Adc {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const bool in = c.lf.cf();
+    const T r = static_cast<T>(a + b + in);
+    c.template flags_add<T>(a, b, r, in ? r <= a : r < a);
+    return r;
+  }
+};
+struct Sub {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const T r = static_cast<T>(a - b);
+    c.template flags_sub<T>(a, b, r, a < b);
+    return r;
+  }
+};
+struct Sbb {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const bool in = c.lf.cf();
+    const T r = static_cast<T>(a - b - in);
+    c.template flags_sub<T>(a, b, r, in ? a <= b : a < b);
+    return r;
+  }
+};
+struct Cmp : Sub {
+  static constexpr bool kWrites = false;
+};
+struct And {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const T r = a & b;
+    c.template flags_logic<T>(r);
+    return r;
+  }
+};
+struct Test : And {
+  static constexpr bool kWrites = false;
+};
+struct Or {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const T r = a | b;
+    c.template flags_logic<T>(r);
+    return r;
+  }
+};
+struct Xor {
+  static constexpr bool kWrites = true;
+  template <class T, class C> VT_INLINE static T op(C& c, T a, T b) {
+    const T r = a ^ b;
+    c.template flags_logic<T>(r);
+    return r;
+  }
+};
+
+/// The forms that all two-operand operations share.
+template <class Op>
+struct Alu {
+  /// Destination r/m, source `b`.
+  template <class C, class T, bool M>
+  VT_INLINE static Next to_rm(C& c, const Insn& i, T b) {
+    if constexpr (!M) {
+      const T v = Op::template op<T>(c, c.template reg<T>(i.rm), b);
+      if constexpr (Op::kWrites) c.template set_reg<T>(i.rm, v);
+    } else if constexpr (Op::kWrites) {
+      if (!c.template modify<T>(i, [&](T a) { return Op::template op<T>(c, a, b); })) return Next::fault;
+    } else {
+      T a;
+      if (!c.template load<T>(i, a)) return Next::fault;
+      Op::template op<T>(c, a, b);
+    }
+    return Next::seq;
+  }
+  template <class C, class T, bool M> static Next rm_reg(C& c, const Insn& i) { return to_rm<C, T, M>(c, i, c.template reg<T>(i.reg)); }
+  template <class C, class T, bool M> static Next rm_imm(C& c, const Insn& i) { return to_rm<C, T, M>(c, i, static_cast<T>(i.imm)); }
+  template <class C, class T, bool M>
+  static Next reg_rm(C& c, const Insn& i) {
+    T b;
+    if constexpr (M) { if (!c.template load<T>(i, b)) return Next::fault; }
+    else b = c.template reg<T>(i.rm);
+    const T v = Op::template op<T>(c, c.template reg<T>(i.reg), b);
+    if constexpr (Op::kWrites) c.template set_reg<T>(i.reg, v);
+    return Next::seq;
+  }
+  template <class C, class T, bool M>
+  static Next acc_imm(C& c, const Insn& i) {
+    const T v = Op::template op<T>(c, c.template reg<T>(0), static_cast<T>(i.imm));
+    if constexpr (Op::kWrites) c.template set_reg<T>(0, v);
+    return Next::seq;
+  }
+};
+
+/// INC and DEC leave CF alone; OF follows from the carries of the operation itself.
+struct Inc {
+  template <class T, class C> VT_INLINE static T op(C& c, T a) {
+    const bool cf = c.lf.cf();
+    const T r = static_cast<T>(a + 1);
+    c.template flags_add<T>(a, 1, r, r == 0);
+    set_cf(c, cf);
+    return r;
+  }
+};
+struct Dec {
+  template <class T, class C> VT_INLINE static T op(C& c, T a) {
+    const bool cf = c.lf.cf();
+    const T r = static_cast<T>(a - 1);
+    c.template flags_sub<T>(a, 1, r, a == 0);
+    set_cf(c, cf);
+    return r;
+  }
+};
+struct Neg {
+  template <class T, class C> VT_INLINE static T op(C& c, T a) {
+    const T r = static_cast<T>(0 - a);
+    c.template flags_sub<T>(0, a, r, a != 0);
+    return r;
+  }
+};
+struct Not {
+  template <class T, class C> VT_INLINE static T op(C&, T a) { return static_cast<T>(~a); }
+};
+
+template <class Op>
+struct Unary {
+  template <class C, class T, bool M>
+  static Next rm(C& c, const Insn& i) {
+    if constexpr (M) { if (!c.template modify<T>(i, [&](T a) { return Op::template op<T>(c, a); })) return Next::fault; }
+    else c.template set_reg<T>(i.rm, Op::template op<T>(c, c.template reg<T>(i.rm)));
+    return Next::seq;
+  }
+};
+
+using C = Cpu;
+using enum Feature;
+using attr::lockable, attr::no64;
+
+// The nine opcodes and the alias of one operation: 00-05, 80, 81, 82, 83.
+#define ALU_ROWS(name, Op, o0, o1, o2, o3, o4, o5, digit, lock)                \
+  {name, o0 " /r", "Eb,Gb", lock, always, VT_BM(Alu<Op>::rm_reg)},              \
+  {name, o1 " /r", "Ev,Gv", lock, always, VT_TM(Alu<Op>::rm_reg)},              \
+  {name, o2 " /r", "Gb,Eb", 0, always, VT_BM(Alu<Op>::reg_rm)},                 \
+  {name, o3 " /r", "Gv,Ev", 0, always, VT_TM(Alu<Op>::reg_rm)},                 \
+  {name, o4 " ib", "AL,Ib", 0, always, VT_BM(Alu<Op>::acc_imm)},                \
+  {name, o5 " iz", "rAX,Iz", 0, always, VT_TM(Alu<Op>::acc_imm)},               \
+  {name, "80 " digit " ib", "Eb,Ib", lock, always, VT_BM(Alu<Op>::rm_imm)},     \
+  {name, "81 " digit " iz", "Ev,Iz", lock, always, VT_TM(Alu<Op>::rm_imm)},     \
+  {name, "82 " digit " ib", "Eb,Ib", lock | no64, always, VT_BM(Alu<Op>::rm_imm)}, \
+  {name, "83 " digit " ib", "Ev,Ib", lock, always, VT_TM(Alu<Op>::rm_imm)}
+
+constexpr Def kRows[] = {
+    ALU_ROWS("ADD", Add, "00", "01", "02", "03", "04", "05", "/0", lockable),
+    ALU_ROWS("OR", Or, "08", "09", "0A", "0B", "0C", "0D", "/1", lockable),
+    ALU_ROWS("ADC", Adc, "10", "11", "12", "13", "14", "15", "/2", lockable),
+    ALU_ROWS("SBB", Sbb, "18", "19", "1A", "1B", "1C", "1D", "/3", lockable),
+    ALU_ROWS("AND", And, "20", "21", "22", "23", "24", "25", "/4", lockable),
+    ALU_ROWS("SUB", Sub, "28", "29", "2A", "2B", "2C", "2D", "/5", lockable),
+    ALU_ROWS("XOR", Xor, "30", "31", "32", "33", "34", "35", "/6", lockable),
+    ALU_ROWS("CMP", Cmp, "38", "39", "3A", "3B", "3C", "3D", "/7", 0),
+    {"TEST", "84 /r", "Eb,Gb", 0, always, VT_BM(Alu<Test>::rm_reg)},
+    {"TEST", "85 /r", "Ev,Gv", 0, always, VT_TM(Alu<Test>::rm_reg)},
+    {"TEST", "A8 ib", "AL,Ib", 0, always, VT_BM(Alu<Test>::acc_imm)},
+    {"TEST", "A9 iz", "rAX,Iz", 0, always, VT_TM(Alu<Test>::acc_imm)},
+    {"TEST", "F6 /0 ib", "Eb,Ib", 0, always, VT_BM(Alu<Test>::rm_imm)},
+    {"TEST", "F6 /1 ib", "Eb,Ib", 0, always, VT_BM(Alu<Test>::rm_imm)},
+    {"TEST", "F7 /0 iz", "Ev,Iz", 0, always, VT_TM(Alu<Test>::rm_imm)},
+    {"TEST", "F7 /1 iz", "Ev,Iz", 0, always, VT_TM(Alu<Test>::rm_imm)},
+    {"INC", "40 +r", "Zv", no64, always, VT_TM(Unary<Inc>::rm)},
+    {"DEC", "48 +r", "Zv", no64, always, VT_TM(Unary<Dec>::rm)},
+    {"INC", "FE /0", "Eb", lockable, always, VT_BM(Unary<Inc>::rm)},
+    {"INC", "FF /0", "Ev", lockable, always, VT_TM(Unary<Inc>::rm)},
+    {"DEC", "FE /1", "Eb", lockable, always, VT_BM(Unary<Dec>::rm)},
+    {"DEC", "FF /1", "Ev", lockable, always, VT_TM(Unary<Dec>::rm)},
+    {"NOT", "F6 /2", "Eb", lockable, always, VT_BM(Unary<Not>::rm)},
+    {"NOT", "F7 /2", "Ev", lockable, always, VT_TM(Unary<Not>::rm)},
+    {"NEG", "F6 /3", "Eb", lockable, always, VT_BM(Unary<Neg>::rm)},
+    {"NEG", "F7 /3", "Ev", lockable, always, VT_TM(Unary<Neg>::rm)},
+};
+#undef ALU_ROWS
+
+}  // namespace
+
+std::span<const Def> alu_rows() { return kRows; }
+
+}  // namespace vt::cpu
