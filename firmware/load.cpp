@@ -13,7 +13,7 @@ namespace {
 constexpr u64 k4G = u64{1} << 32;
 constexpr u64 k1M = u64{1} << 20;
 constexpr u64 kModulesFrom = 64 * k1M;   // clear of a hypervisor at 2 MiB and of Linux at 16 MiB
-constexpr std::size_t kMaxModules = 64;  // Xen's limit; also that of GRUB's users
+constexpr std::size_t kMaxModules = 64;  // more than any kernel takes
 
 void cut(std::vector<Range>& all, const Range& hole) {
   std::vector<Range> out;

@@ -52,7 +52,7 @@ struct Loading {
   Ram ram;
   Image image;
 
-  template <class... Ts> [[noreturn]] void fail(const std::string& message) const { throw LoadError(r.kernel, message); }
+  [[noreturn]] void fail(const std::string& message) const { throw LoadError(r.kernel, message); }
   /// Bytes at a place the file itself asks for; the rest up to `memsz` stays zero.
   void place_fixed(u64 at, std::span<const u8> bytes, u64 memsz, const std::string& name);
   void place_elf(const Elf& e);

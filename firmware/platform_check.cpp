@@ -13,6 +13,7 @@ namespace vt::fw {
 namespace {
 
 constexpr u64 k4G = u64{1} << 32;
+constexpr u64 kMemoryEnd = u64{1} << 40;   // the machine keeps one byte for each page up to the highest
 
 struct Checker {
   const Platform& p;
@@ -55,6 +56,7 @@ struct Checker {
       if (e.type != E820::RESERVED && last >= width)
         fail(at, "{:#x}-{:#x} lies beyond the physical address width of {} bits; raise cpu.physical_address_bits or lower memory",
              e.first, last, p.cpu.physical_address_bits);
+      if (e.type != E820::RESERVED && last >= kMemoryEnd) fail(at, "{:#x}-{:#x}: memory above 1 TiB is not emulated", e.first, last);
       for (std::size_t j = 0; j < i; ++j) {
         const E820Range& o = p.e820[j];
         if (Range{e.first, e.size}.overlaps({o.first, o.size}))
@@ -116,6 +118,7 @@ struct Checker {
       if (r.first > r.last) fail(at, "first {:#x} is above last {:#x}", r.first, r.last);
       u64 width = u64{1} << p.host_address_width;
       if (r.last >= width) fail(at, "{:#x}-{:#x} lies beyond the host address width of {} bits", r.first, r.last, p.host_address_width);
+      if (r.last >= kMemoryEnd) fail(at, "{:#x}-{:#x}: memory above 1 TiB is not emulated", r.first, r.last);
       for (std::size_t j = 0; j < i; ++j)
         if (r.first <= p.rmrrs[j].last && p.rmrrs[j].first <= r.last)
           fail(at, "overlaps rmrrs[{}] ({:#x}-{:#x} and {:#x}-{:#x})", j, r.first, r.last, p.rmrrs[j].first, p.rmrrs[j].last);

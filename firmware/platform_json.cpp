@@ -167,7 +167,7 @@ std::optional<u64> parse_number(const std::string& s) {
   u64 v = 0;
   auto [end, error] = std::from_chars(t.data(), t.data() + t.size(), v, base);
   if (error != std::errc{} || end != t.data() + t.size() || t.empty()) return {};
-  if (v >> (64 - shift) && shift) return {};
+  if (shift && v >> (64 - shift)) return {};
   return v << shift;
 }
 

@@ -54,6 +54,8 @@ INSTANTIATE_TEST_SUITE_P(e820, platform_errors, testing::Values(
        "x.json: e820[2]: overlaps e820[1] (0x200000-0x200fff and 0x100000-0x400fffff)"},
   Case{"\"e820\": [" RAM0 R"(, {"first": "4G", "size": "100T", "type": "RAM"}])", "x.json: e820[1]: 0x100000000-0x6400ffffffff lies beyond the physical address width of 46 bits"},
   Case{R"("memory": "100T")", "x.json: e820[11]: 0x100000000-0x64007fffffff lies beyond the physical address width"},
+  Case{R"("memory": "2T")", "x.json: e820[11]: 0x100000000-0x2007fffffff: memory above 1 TiB is not emulated"},
+  Case{R"("rmrrs": [{"first": "0x10000000000", "last": "0x10000000fff"}])", "x.json: rmrrs[0]: 0x10000000000-0x10000000fff: memory above 1 TiB"},
   Case{"\"e820\": [" RAM0 R"(, {"first": "1M", "size": 0, "type": "RAM"}])", "x.json: e820[1]: is empty"},
   Case{"\"e820\": [" RAM0 R"(, {"first": "0xffffffffffff0000", "size": "128K", "type": "RESERVED"}])", "x.json: e820[1]: 0xffffffffffff0000 with size 0x20000 goes beyond 64 bits"},
   Case{R"("e820": [{"first": 0, "type": "RAM"}])", "x.json: e820[0]: give either size or last"},
