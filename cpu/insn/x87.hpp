@@ -2,6 +2,7 @@
 /// The x87 register stack.   SDM 1 "x87 FPU Execution Environment"
 #pragma once
 #include "insn/fpu.hpp"
+#include "insn/softfloat.hpp"
 
 namespace vt::cpu {
 
@@ -43,6 +44,51 @@ template <class C>
 void note_instruction(C& c, const Insn& i) {
   c.fpu.fip = c.rip_of(i);
   if (i.mem()) c.fpu.fdp = c.ea(i);
+}
+
+inline sf::Env fpu_env(const Fpu& f) {
+  static constexpr unsigned kPrecision[4] = {24, 64, 53, 64};
+  sf::Env e;
+  e.rc = static_cast<sf::Round>((f.cw >> 10) & 3);
+  e.precision = kPrecision[(f.cw >> 8) & 3];
+  e.masks = f.cw & 0x3f;
+  e.x87 = true;
+  return e;
+}
+
+/// FOP: low three bits of the opcode, then the ModRM byte. Read again from memory, where it has just come from.
+template <class C>
+void note_opcode(C& c, const Insn& i) {
+  u8 bytes[15];
+  unsigned got = 0;
+  const Fault before = c.fault;
+  const u64 ip = c.rip_of(i);
+  (void)c.ifetch(c.code64_now ? ip : static_cast<u32>(c.seg[CS].base + ip), bytes, i.len, got);
+  c.fault = before;
+  for (unsigned k = 0; k + 1 < got; ++k)
+    if ((bytes[k] & 0xf8) == 0xd8) { c.fpu.fop = static_cast<u16>((bytes[k] & 7) << 8 | bytes[k + 1]); return; }
+}
+
+/// Commits the flags of an operation. False: an unmasked exception before the operation, so operands and stack stay as they are.
+template <class C>
+bool fpu_settle(C& c, const Insn& i, const sf::Env& e) {
+  Fpu& f = c.fpu;
+  note_instruction(c, i);
+  const bool stopped = e.unmasked_before();
+  f.sw = static_cast<u16>((f.sw & ~fsw::C1) | (stopped ? e.flags & sf::kBefore : e.flags));
+  if (!stopped && e.rounded_up) f.sw |= fsw::C1;
+  if (e.unmasked()) note_opcode(c, i);
+  fpu_summary(f);
+  return !stopped;
+}
+/// Stack overflow (C1 set) or underflow. True: masked, the indefinite is the answer.
+template <class C>
+bool fpu_stack_fault(C& c, const Insn& i, bool overflow) {
+  sf::Env e = fpu_env(c.fpu);
+  e.flags = sf::IE;
+  const bool masked = fpu_settle(c, i, e);
+  c.fpu.sw |= static_cast<u16>(fsw::SF | (overflow ? fsw::C1 : 0));
+  return masked;
 }
 
 }  // namespace vt::cpu
