@@ -45,38 +45,48 @@ void Contexts::select() {
     key_.rights = 1u | (c_.cr0 & cr0::WP ? 2u : 0) | (user ? 4u : 0) | (c_.cr4 & cr4::SMEP ? 8u : 0) | (smap ? 0x10u : 0) |
                   (smap && !user && ac ? 0x20u : 0) | (c_.cr4 & cr4::PAE ? 0x40u : 0) | (c_.long_mode() ? 0x80u : 0);
   }
-  bypass_ = user && ac && (c_.cr0 & cr0::AM);
+  fetch_key_ = key_;
+  fetch_key_.rights &= 0xcd;
+  // SDM 3A "Alignment Checking"; data breakpoints are looked for in the slow path.
+  bypass_ = (user && ac && (c_.cr0 & cr0::AM)) || (c_.dr[7] & 0xff);
   activate();
 }
 
+unsigned Contexts::hash(const Key& k) {
+  const u64 h = (k.eptp >> 12) * 0x9e3779b97f4a7c15 + (static_cast<u64>(k.pcid) * 5 + k.vpid * 3u) * 0xff51afd7ed558ccd + k.rights * 0xc4ceb9fe1a85ec53;
+  return static_cast<unsigned>(h >> 40) % kSlots;
+}
+
 void Contexts::activate() {
-  const u64 h = (key_.eptp >> 12) * 0x9e3779b97f4a7c15 + (static_cast<u64>(key_.pcid) * 5 + key_.vpid * 3u) * 0xff51afd7ed558ccd + key_.rights * 0xc4ceb9fe1a85ec53;
-  Slot& s = slots_[(h >> 40) % kSlots];
-  if (s.tag == 0 || !(s.key == key_)) {
+  Slot& s = tags_[hash(key_)];
+  if (s.id == 0 || !(s.key == key_)) {
     if (next_tag_ > kLastTag) {
       // Tags come back into use now: nothing may be left that carries an old one.
       c_.host.drop_all();
-      for (Slot& x : slots_) x = {};
+      for (Slot& x : tags_) x = {};
+      for (Slot& x : links_) x = {};
       next_tag_ = 1;
     }
-    s = {key_, next_tag_++, 0};
+    s = {key_, next_tag_++};
   }
-  if (s.links == 0) {
-    s.links = next_links_++;
+  c_.host.tag = bypass_ ? kBypass : s.id;
+  Slot& l = links_[hash(fetch_key_)];
+  if (l.id == 0 || !(l.key == fetch_key_)) {
+    l = {fetch_key_, next_links_++};
     if (next_links_ == 0) next_links_ = 1;
   }
-  c_.host.tag = bypass_ ? kBypass : s.tag;
-  c_.links_valid = s.links;
+  c_.links_valid = l.id;
 }
 
 void Contexts::forget_all() {
-  for (Slot& s : slots_) s.tag = 0;  // tags are not used again before host.drop_all(): every entry is dead
+  for (Slot& s : tags_) s.id = 0;  // tags are not used again before host.drop_all(): every entry is dead
+  for (Slot& s : links_) s.id = 0;
   c_.host.fetched.reset();
   activate();
 }
 
 void Contexts::void_links() {
-  for (Slot& s : slots_) s.links = 0;
+  for (Slot& s : links_) s.id = 0;
   activate();
 }
 

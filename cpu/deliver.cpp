@@ -234,6 +234,7 @@ void Cpu::deliver() {
       }
     }
     const bool software = fault.kind == Fault::Kind::software;
+    if (!software && fault.vector != DB) pending_debug &= ~u64{0xf};  // data breakpoints of an instruction that did not complete
     const u64 return_rip = software ? (r[kRipReg] + left_at->next_off()) & (code64_now ? ~u64{0} : 0xffff'ffff) : rip;
     if (sets_rf(fault)) flags |= rflags::RF;
     if (fault.vector < 32) ++stats.exceptions[fault.vector];

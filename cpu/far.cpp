@@ -276,21 +276,27 @@ Next Cpu::far_return(const Insn& i, unsigned osz, u16 pop_bytes) {
 Next Cpu::iret(const Insn& i, unsigned osz) {
   // SDM 3A "Handling Multiple NMIs": IRET unblocks NMIs even if it faults. SDM 3C "Changes to Instruction Behavior in VMX
   // Non-Root Operation": virtual NMIs instead, or nothing with "NMI exiting" alone.
-  const auto unblock = [&] {
+  // First the three values that every form pops: what may have to be done again alone is not done yet.
+  const unsigned width = 2u << osz;
+  const auto pops = [&](u64* to) {
+    const bool ok = peek_all(*this, to, 3, width);
+    if (!ok && fault.kind == Fault::Kind::careful) return false;
     bool& blocked = non_root() && (vmx.pin & pin_ctl::virtual_nmis) ? vmx.virtual_nmi_blocked : nmi_blocked;
-    if (non_root() && (vmx.pin & pin_ctl::nmi) && !(vmx.pin & pin_ctl::virtual_nmis)) return;
-    if (blocked) vmx.nmi_unblocked_by_iret = true;
+    if (non_root() && (vmx.pin & pin_ctl::nmi) && !(vmx.pin & pin_ctl::virtual_nmis)) return ok;
+    if (blocked) {
+      vmx.nmi_unblocked_by_iret = true;
+      if (!ok && fault.kind == Fault::Kind::ept_violation) fault.qualification |= 0x1000;
+    }
     blocked = false;
     attention = true;
+    return ok;
   };
   const auto done = [&] { vmx.nmi_unblocked_by_iret = false; };
-  const unsigned width = 2u << osz;
   const u64 in_width = osz == 0 ? 0xffff : 0x3f'ffff;
 
   if (!protected_mode()) {
-    unblock();
     u64 v[3];
-    if (!peek_all(*this, v, 3, width)) return Next::fault;
+    if (!pops(v)) return Next::fault;
     if (v[0] > seg[CS].limit) return gp(0);
     set_sp(r[4] + 3 * width);
     load_flags(*this, v[2], in_width & (osz ? 0x257fd5 : 0xffff));
@@ -301,9 +307,8 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
   if (vm86()) {
     const bool virtual_if = bits(flags, 13, 12) < 3;
     if (virtual_if && !((cr4 & cr4::VME) && osz == 0)) return gp(0);
-    unblock();
     u64 v[3];
-    if (!peek_all(*this, v, 3, width)) return Next::fault;
+    if (!pops(v)) return Next::fault;
     if (v[0] > 0xffff) return gp(0);
     if (virtual_if) {
       // SDM 3B "Virtual-8086 Mode Extensions": IF goes to VIF.
@@ -326,9 +331,8 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
     return task_switch(*this, link, 1);
   }
 
-  unblock();
   u64 v[5];
-  if (!peek_all(*this, v, 3, width)) return Next::fault;
+  if (!pops(v)) return Next::fault;
   const u64 rip = v[0], image = v[2];
   const u16 sel = static_cast<u16>(v[1]);
 

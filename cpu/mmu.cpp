@@ -203,9 +203,22 @@ struct Part { u64 la; Hpa at; unsigned n; bool ram; };
 struct Span { Part part[2]; unsigned n = 0; };
 
 /// SDM 3A "Alignment Checking": CR0.AM, EFLAGS.AC, CPL 3.
-bool misaligned(u64 la, unsigned size) {
+bool misaligned(const Cpu& c, u64 la, unsigned size) {
+  if (!(c.cr0 & cr0::AM) || !(c.flags & rflags::AC) || c.cpl() != 3) return false;
   const unsigned a = size == 10 ? 8 : size;
   return a <= 8 && (a & (a - 1)) == 0 && (la & (a - 1));
+}
+
+/// SDM 3B "Data Memory and I/O Breakpoint Exception Conditions": a trap, delivered at the next boundary.
+void data_breakpoints(Cpu& c, u64 la, unsigned size, Access want) {
+  static constexpr u8 kLength[] = {1, 2, 8, 4};
+  for (unsigned n = 0; n < 4; ++n) {
+    const u64 control = c.dr[7] >> (16 + 4 * n);
+    const unsigned rw = control & 3, length = kLength[control >> 2 & 3];
+    if (!(c.dr[7] >> (2 * n) & 3) || !(rw == 3 || (rw == 1 && want.w()))) continue;
+    const u64 first = c.dr[n] & ~u64{length - 1u};
+    if (la < first + length && first < la + size) c.pending_debug |= u64{1} << n, c.want_attention();
+  }
 }
 
 /// All checks of one access, which may cross one page boundary. `explicit_` accesses fill the host-pointer cache.
@@ -215,7 +228,7 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
   } else {
     la = static_cast<u32>(la);
   }
-  if (explicit_ && c.host.tag == 4095 && misaligned(la, size)) { c.raise(AC, 0); return false; }
+  if (explicit_ && c.host.tag == 4095 && misaligned(c, la, size)) { c.raise(AC, 0); return false; }
   unsigned done = 0;
   while (done < size) {
     u64 at = la + done;
@@ -235,6 +248,7 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
       return false;
     }
   }
+  if (explicit_ && (c.dr[7] & 0xff)) data_breakpoints(c, la, size, want);
   if (explicit_)
     for (unsigned i = 0; i < s.n; ++i)
       if (s.part[i].ram) fill_host(c, s.part[i].la, s.part[i].at, want);

@@ -83,8 +83,23 @@ bool Cpu::pending() {
     return true;
   }
 
+  // SDM 3B "Instruction-Breakpoint Exception Condition": a fault, unless RF says that it has been taken.
+  if ((dr[7] & 0xff) && !(flags & rflags::RF) && activity == Activity::active && !movss_shadow) {
+    const u64 at = code64_now ? rip : static_cast<u32>(seg[CS].base + rip);
+    u64 hit = 0;
+    for (unsigned n = 0; n < 4; ++n)
+      if ((dr[7] >> (2 * n) & 3) && (dr[7] >> (16 + 4 * n) & 3) == 0 && dr[n] == at) hit |= u64{1} << n;
+    if (hit) {
+      raise(DB);
+      fault.qualification = hit;
+      --budget;
+      deliver();
+      return true;
+    }
+  }
+
   // What waits for IF, a shadow's end, an IRET or a VMX control keeps us looking.
-  attention = init_pending || nmi_pending || debug_traps(*this) || intr(*this, pic_intr_) ||
+  attention = init_pending || nmi_pending || debug_traps(*this) || (dr[7] & 0xff) || intr(*this, pic_intr_) ||
               (non_root() && ((vmx.proc & (proc_ctl::interrupt_window | proc_ctl::nmi_window | proc_ctl::monitor_trap)) || (vmx.pin & pin_ctl::preemption_timer)));
   return false;
 }

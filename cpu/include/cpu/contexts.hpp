@@ -34,19 +34,18 @@ class Contexts final : public TlbObserver {
   };
   struct Slot {
     Key key;
-    u16 tag = 0;    ///< 0: empty
-    u32 links = 0;  ///< 0: needs a new one
+    u32 id = 0;  ///< host tag or links id; 0: empty
   };
   static constexpr unsigned kSlots = 64;
   static constexpr u16 kLastTag = 4094, kBypass = 4095;
+  static unsigned hash(const Key& k);
   void activate();
 
   Cpu& c_;
-  Slot slots_[kSlots];
-  Key key_;
+  Slot tags_[kSlots], links_[kSlots];
+  Key key_, fetch_key_;  ///< the second: with the rights that matter to fetches only, so that STAC keeps block links
   TlbContext tlb_{};
-  u16 next_tag_ = 1;
-  u32 next_links_ = 1;
+  u32 next_tag_ = 1, next_links_ = 1;
   bool bypass_ = false;
 };
 

@@ -92,13 +92,14 @@ struct Msrs {
   u64 pat = 0x0007040600070406;
   u64 tsc_offset = 0;       ///< TSC = virtual time's ticks + this; WRMSR to TSC and TSC_ADJUST change it
   u64 tsc_adjust = 0, tsc_aux = 0, tsc_deadline = 0;
-  u64 feature_control = 0, misc_enable = 1, debugctl = 0, bios_sign_id = 0, xss = 0, spec_ctrl = 0;
+  u64 feature_control = 0, misc_enable = 1, debugctl = 0, bios_sign_id = 0, xss = 0, spec_ctrl = 0, mcg_status = 0;
+  u64 random = 0x9e3779b97f4a7c15;  ///< state of the generator behind RDRAND and RDSEED
   u64 mtrr_def_type = 0;
   u64 mtrr_fixed[11] = {};
   u64 mtrr_base[10] = {}, mtrr_mask[10] = {};
   void state(Ar& a) {
     a(star, lstar, cstar, fmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, pat, tsc_offset, tsc_adjust, tsc_aux,
-      tsc_deadline, feature_control, misc_enable, debugctl, bios_sign_id, xss, spec_ctrl, mtrr_def_type, mtrr_fixed, mtrr_base, mtrr_mask);
+      tsc_deadline, feature_control, misc_enable, debugctl, bios_sign_id, xss, spec_ctrl, mcg_status, random, mtrr_def_type, mtrr_fixed, mtrr_base, mtrr_mask);
   }
 };
 
