@@ -81,7 +81,7 @@ def judge(g, status, want, console):
 def run_vitrine(g, vitrine):
     with tempfile.TemporaryDirectory(prefix="vitrine-bare-") as where:
         command = [str(vitrine), "run", "--memory", g.memory, "--cpus", str(g.cpus), "--kernel", str(g.image), "--append", g.args,
-                   "--max-steps", "2000000000", "--console", "stdio", "-o", where + "/run"]
+                   "--max-steps", "2000000000", "--console", "raw", "-o", where + "/run"]
         if g.platform:
             command += ["--platform", str(ROOT / g.platform)]
         try:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests that boot Xen share: the command, its result, and a report as ./check reads it."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(os.environ.get("ROOT", pathlib.Path(__file__).resolve().parent.parent.parent))
+BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build"))
+VITRINE = os.environ.get("VITRINE", str(BUILD / "vitrine"))
+GUESTS = pathlib.Path(os.environ.get("GUESTS", BUILD / "guests"))
+XEN_LINE = "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0=pvh,verbose dom0_mem=512M iommu=verbose no-real-mode noreboot"
+DOM0_LINE = "console=hvc0 earlyprintk=xen"
+LINUX = "console:'Linux version'"
+
+
+class Result:
+    def __init__(self, status, out, err, directory):
+        self.status, self.out, self.err, self.directory = status, out, err, pathlib.Path(directory)
+
+    @property
+    def manifest(self):
+        return json.loads((self.directory / "manifest.json").read_text())
+
+    @property
+    def console(self):
+        f = self.directory / "console.txt"
+        return f.read_text(errors="replace") if f.exists() else ""
+
+    def has(self, pattern):
+        return re.search(pattern, self.console) is not None
+
+    def why(self):
+        lines = self.console.splitlines()[-6:] + self.err.splitlines()[-6:]
+        return f"status {self.status}; " + " | ".join(lines)
+
+
+def boot(directory, *options, xen=XEN_LINE, dom0=DOM0_LINE, until=LINUX, memory="2G", initrd=None, seconds=600):
+    command = [VITRINE, "run", "--kernel", str(GUESTS / "xen.gz"), "--append", xen, "--module", f"{GUESTS / 'vmlinuz'} {dom0}",
+               "--module", str(initrd or GUESTS / "initrd.gz"), "--symbols", str(GUESTS / "xen-syms"), "-o", str(directory), "--console", "file",
+               "--max-steps", "20000000000", "--until", until, *options]
+    if memory:
+        command += ["--memory", memory]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, stdin=subprocess.DEVNULL)
+        return Result(done.returncode, done.stdout, done.stderr, directory)
+    except subprocess.TimeoutExpired:
+        return Result(None, "", f"no end after {seconds} s", directory)
+
+
+def vitrine(*args, seconds=120):
+    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, errors="replace", timeout=seconds, stdin=subprocess.DEVNULL)
+
+
+class Checks:
+    failed = 0
+
+    def check(self, name, ok, why=""):
+        if ok:
+            print(f"ok {name}", flush=True)
+        else:
+            self.failed += 1
+            print(f"FAIL {name}\n{why}", flush=True)
+        return bool(ok)
+
+    def end(self):
+        sys.exit(1 if self.failed else 0)
