@@ -19,7 +19,11 @@ std::vector<std::string> split(const std::string& s, const char* separators) {
   return out;
 }
 
-bool is_hex(const std::string& t) { return t.size() >= 2 && std::isxdigit(t[0]) && std::isxdigit(t[1]) && (t.size() == 2 || t[2] == '+'); }
+/// Bytes are written in capitals: "CB" is an opcode, "cb" a relative target.
+bool is_hex(const std::string& t) {
+  auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
+  return t.size() >= 2 && digit(t[0]) && digit(t[1]) && (t.size() == 2 || t[2] == '+');
+}
 u8 hex(const std::string& t) { return static_cast<u8>(std::stoul(t.substr(0, 2), nullptr, 16)); }
 
 Imm imm_kind(const std::string& t) {

@@ -5,9 +5,11 @@
 
 namespace vt::emu {
 
-u32 EventQueue::number(const Timed& owner) const {
+u32 EventQueue::number(Timed& owner) {
   for (u32 n = 0; n < owners_.size(); ++n) if (owners_[n] == &owner) return n;
-  check_failed("owner is known", __FILE__, __LINE__, "an event of something that was not given to add_owner");
+  CHECK(!sealed_, "an event of something that was not given to add_owner");
+  owners_.push_back(&owner);
+  return static_cast<u32>(owners_.size() - 1);
 }
 
 void EventQueue::at(u64 cycle, Timed& owner, u32 kind) {

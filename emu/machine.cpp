@@ -67,6 +67,7 @@ Machine::Machine(const fw::Platform& platform, SerialSink& console) : platform_(
   }
   board_ = std::make_unique<Board>(*this, console);
   set_up_processors();
+  queue_.seal();
 }
 Machine::~Machine() { memory_.remove_listener(this); }
 
@@ -107,7 +108,7 @@ void Machine::load(const std::vector<fw::Blob>& firmware, const fw::Image& image
     c.cr0 = (c.cr0 & ~(cpu::cr0::CD | cpu::cr0::NW)) | cpu::cr0::PE;
     for (unsigned s = 0; s < 6; ++s) {
       c.seg[s].base = 0, c.seg[s].limit = ~0u;
-      c.seg[s].sel = s == cpu::CS ? 0x8 : 0x10;
+      c.seg[s].sel = s == cpu::CS ? 0x10 : 0x18;  // Linux boot protocol: __BOOT_CS, __BOOT_DS
       c.seg[s].ar = s == cpu::CS ? 0xc09b : 0xc093;
     }
     c.rip = e.eip, c.r[0] = e.eax, c.r[3] = e.ebx, c.r[6] = e.esi, c.r[4] = e.esp;

@@ -11,7 +11,9 @@ namespace vt::emu {
 
 class EventQueue {
  public:
-  void add_owner(Timed& owner) { owners_.push_back(&owner); }
+  /// Devices may queue events while they are put together: an owner is numbered when it is first seen.
+  void add_owner(Timed& owner) { number(owner); }
+  void seal() { sealed_ = true; }  ///< the machine is complete: an owner that is new from now on is a CHECK
   void at(u64 cycle, Timed& owner, u32 kind);
   void cancel(Timed& owner, u32 kind);
   static constexpr u64 kNone = ~u64{0};
@@ -22,11 +24,12 @@ class EventQueue {
 
  private:
   struct Key { u32 owner, kind; friend auto operator<=>(const Key&, const Key&) = default; };
-  u32 number(const Timed& owner) const;
+  u32 number(Timed& owner);
   std::vector<Timed*> owners_;
   std::map<std::pair<u64, u64>, Key> queue_;   ///< by (cycle, sequence)
   std::map<Key, std::pair<u64, u64>> by_key_;  ///< derived
   u64 sequence_ = 0;
+  bool sealed_ = false;
 };
 
 }  // namespace vt::emu

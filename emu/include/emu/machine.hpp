@@ -43,6 +43,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   PhysMem& memory() override { return memory_; }
   const PhysMem& memory() const { return memory_; }
   unsigned cpus() const { return static_cast<unsigned>(cpus_.size()); }
+  unsigned current() const { return slice_cpu_; }   ///< whose turn it is, or was when the run ended
   cpu::Cpu& processor(unsigned n) { return *cpus_[n]; }
   const std::vector<std::unique_ptr<vtd::Unit>>& vtd_units() const { return units_; }
   pci::ConfigSpace& pci();
