@@ -41,6 +41,7 @@ class Cpu : public CpuState {
   void receive(const ApicMessage& m);       ///< an interrupt message addressed to this processor
   void timer_expired();
   void pic_line(bool asserted);             ///< INTR of the 8259
+  bool pic_asserted() const { return pic_intr_; }
   void state(Ar& a);                        ///< everything architectural: registers, TLB, APIC, VMX
   void drop_derived();                      ///< host pointers, blocks' links: any moment between runs
   void code_written(Hpa at, std::size_t n); ///< decoded instructions made from these bytes are void

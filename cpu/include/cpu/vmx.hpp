@@ -88,6 +88,8 @@ void vm_exit_from_fault(Cpu& c);
 /// interrupt and interrupt window, preemption timer. True: a VM exit was made (that was the step). Cpu::pending asks before it
 /// delivers anything itself.   SDM 3C "VM Exits", "Other Causes of VM Exits"
 bool vmx_boundary(Cpu& c);
+/// Capability MSRs 0x480-0x4ff as RDMSR gives them. False: not there, #GP.   SDM 3D "VMX Capability Reporting Facility"
+bool vmx_capability(const Cpu& c, u32 msr, u64& value);
 /// Double fault that faults again, in non-root: exit 2.
 void vm_exit_triple_fault(Cpu& c);
 
