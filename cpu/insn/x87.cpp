@@ -277,7 +277,7 @@ constexpr Def kRows[] = {
 std::span<const Def> x87_move_rows() { return kRows; }
 
 std::span<const Def> x87_rows() {
-  static const std::vector<Def> rows = join_rows({x87_control_rows(), x87_move_rows(), x87_arith_rows()});
+  static const std::vector<Def> rows = join_rows({x87_control_rows(), x87_move_rows(), x87_arith_rows(), x87_trans_rows()});
   return rows;
 }
 
