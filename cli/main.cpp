@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The command line: which verbs and options there are.
+#include <CLI/CLI.hpp>
+#include <new>
+
+#include "emu/bus.hpp"
+#include "firmware/image.hpp"
+#include "hypervisor/symbols.hpp"
+#include "text.hpp"
+#include "verbs.hpp"
+
+namespace vt::cli {
+namespace {
+
+/// Options and verbs that the design has and this version has not: they are refused by name, never ignored.
+constexpr const char* kLaterRunOptions[] = {"--ledger", "--schedule-seed", "--disk", "--disk-commit", "--device", "--stop-on", "--timing", "--checkpoint-every",
+                                            "--gdb", "--reboot", "--good-if", "--bad-if"};
+constexpr const char* kLaterVerbs[] = {"log", "blame", "check", "explain", "diff", "gdb", "replay", "trace", "report", "debug-key"};
+
+constexpr const char* kFooter =
+    "Exit status: 0 ran as expected; 1 a finding, or a reset, triple fault or halt for good; 2 usage; 3 something not modelled;\n"
+    "4 a bad input file; 70 an error of vitrine itself; 124 a step limit; 130 Ctrl-C. A guest that writes to the exit device\n"
+    "(port 0xf4) gives the status itself.";
+
+void platform_options(CLI::App& a, PlatformOptions& o) {
+  a.add_option("--platform", o.platform, "Platform description, JSON (default: q35-like, 2 GiB, one VT-d unit)")->type_name("P.json");
+  a.add_option("--cpu", o.cpu, "CPU model and feature switches")->type_name("MODEL,+f,-f");
+  a.add_option("--memory", o.memory, "RAM, laid out as on q35 (default 2G); not with a platform that has an E820 of its own")->type_name("SIZE");
+  a.add_option("--cpus", o.cpus, "Logical processors, 1 to 8")->type_name("N");
+}
+
+void run_options(CLI::App& a, RunOptions& o) {
+  platform_options(a, o.platform);
+  a.add_option("--kernel", o.kernel, "Multiboot 1/2 ELF (Xen), bzImage or PVH ELF; gzip or plain")->type_name("FILE");
+  a.add_option("--append", o.append, "Command line of the kernel (its file name is put before it)")->type_name("TEXT");
+  a.add_option("--module", o.modules, "Multiboot module with its arguments; with Xen the first is dom0's kernel, the second its initramfs")
+      ->type_name("'FILE ARGS'")->allow_extra_args(false);
+  a.add_option("--initrd", o.initrd, "Initramfs of a bzImage or PVH kernel")->type_name("FILE");
+  a.add_option("--firmware", o.firmware, "ROM image to start at the reset vector, instead of a kernel")->type_name("ROM");
+  a.add_option("-o,--output", o.out, "Run directory: manifest, platform, console, events, checkpoint of the end")->type_name("DIR");
+  a.add_option("--until", o.until, "Where to end: step number, console:'text', exit#N, exit:NAME, entry#N")->type_name("T");
+  a.add_option("--max-steps", o.max_steps, "Give up after so many steps (status 124)")->type_name("N");
+  a.add_option("--console", o.console, "stdio: lines with their step (default); raw: bytes; file: console.txt only; none")->type_name("HOW");
+  a.add_option("--symbols", o.symbols, "Symbols of the kernel (default: found beside it by build id)")->type_name("FILE");
+  for (const char* later : kLaterRunOptions) {
+    auto* option = a.add_option_function<std::vector<std::string>>(later, [later](const std::vector<std::string>&) {
+      throw UsageError(std::string(later) + ": is not in this version");
+    }, "");
+    option->expected(0, 1)->group("");
+  }
+}
+
+template <class O, class F>
+void verb_action(CLI::App& a, O& o, int& result, F f) { a.callback([&o, &result, f] { result = f(o); }); }
+
+int main_checked(int argc, char** argv) {
+  CLI::App app{"Vitrine: an x86 platform under glass. Boots unmodified hypervisors deterministically and shows who maps what.", "vitrine"};
+  app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  app.failure_message(CLI::FailureMessage::simple);
+  int result = 0;
+
+  RunOptions run_o;
+  for (int i = 0; i < argc; ++i) run_o.arguments.emplace_back(argv[i]);
+  auto* a = app.add_subcommand("run", "Run a hypervisor, kernel or ROM");
+  run_options(*a, run_o);
+  a->footer(kFooter);
+  verb_action(*a, run_o, result, run);
+
+  MapOptions map_o;
+  a = app.add_subcommand("map", "What EPT, VT-d and the E820 map at the end of a run, as ranges");
+  a->add_option("RUN", map_o.run, "Run directory")->required();
+  a->add_option("RANGE", map_o.range, "Only this: 0x1000-0x1fff (inclusive), 0x1000+4K, or one address");
+  a->add_option("--of", map_o.of, "ept, vtd, e820 or all (default)")->type_name("WHAT");
+  a->add_option("--root", map_o.root, "Only the tables with this root")->type_name("HPA");
+  a->add_option("--bdf", map_o.bdf, "Only the tables of this device (VT-d)")->type_name("00:1f.0");
+  a->add_flag("--json", map_o.json, "One JSON object");
+  verb_action(*a, map_o, result, map);
+
+  WalkOptions walk_o;
+  a = app.add_subcommand("walk", "Every table entry that one translation reads, and why it stops");
+  a->add_option("RUN", walk_o.run, "Run directory")->required();
+  a->add_option("ADDR", walk_o.address, "gva:A[@cpuN], gpa:A[@cpuN] or iova:A@BDF")->required();
+  a->add_option("--root", walk_o.root, "EPT root to use for gpa: and gva:")->type_name("HPA");
+  a->add_flag("--json", walk_o.json, "One JSON object");
+  verb_action(*a, walk_o, result, walk);
+
+  StatOptions stat_o;
+  a = app.add_subcommand("stat", "What a run counted: VM exits by reason, VT-d, absent addresses, speed");
+  a->add_option("RUN", stat_o.run, "Run directory")->required();
+  a->add_flag("--json", stat_o.json, "One JSON object");
+  verb_action(*a, stat_o, result, stat);
+
+  MemoryOptions memory_o;
+  a = app.add_subcommand("memory", "Physical memory at the end of a run as a sparse file: offset = address");
+  a->add_option("RUN", memory_o.run, "Run directory")->required();
+  a->add_option("RANGE", memory_o.range, "Only this: 0x1000-0x1fff (inclusive) or 0x1000+4K; the first byte is then offset 0");
+  a->add_option("-o,--output", memory_o.out, "File to write")->required()->type_name("FILE");
+  verb_action(*a, memory_o, result, memory);
+
+  auto* platform = app.add_subcommand("platform", "Platform descriptions");
+  platform->require_subcommand(1);
+  ShowOptions show_o;
+  a = platform->add_subcommand("show", "A platform with all defaults filled in");
+  platform_options(*a, show_o.platform);
+  a->add_option("FILE", show_o.platform.platform, "Platform description (default: the built-in one)");
+  a->add_flag("--json", show_o.json, "The complete description as JSON");
+  verb_action(*a, show_o, result, platform_show);
+  std::vector<std::string> lint_files;
+  a = platform->add_subcommand("lint", "What is inconsistent in descriptions, in words (status 1 if something is wrong)");
+  a->add_option("FILE", lint_files, "Platform descriptions")->required();
+  a->callback([&] { result = platform_lint(lint_files); });
+  platform->add_subcommand("import", "")->group("")->prefix_command()->callback([] { throw UsageError("platform import: is not in this version"); });
+
+  for (const char* later : kLaterVerbs)
+    app.add_subcommand(later, "")->group("")->prefix_command()->callback([later] { throw UsageError(std::string(later) + ": is not in this version"); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? status::ok : status::usage;
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace vt::cli
+
+int main(int argc, char** argv) {
+  using namespace vt;
+  try {
+    return cli::main_checked(argc, argv);
+  } catch (const cli::UsageError& e) {
+    cli::print_error(e.what());
+    return cli::status::usage;
+  } catch (const std::bad_alloc&) {
+    cli::print_error("this machine has not enough memory for that platform");
+    return cli::status::bad_input;
+  } catch (const std::runtime_error& e) {   // fw::LoadError, fw::PlatformError, emu::BusConflict, hv::SymbolError, cli::InputError
+    cli::print_error(e.what());
+    return cli::status::bad_input;
+  }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manifest.hpp"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "names.hpp"
+#include "processors.hpp"
+#include "run_dir.hpp"
+#include "text.hpp"
+
+namespace vt::cli {
+namespace {
+using json = nlohmann::ordered_json;
+
+double rounded(double x) { return std::round(x * 1000) / 1000; }
+
+/// Sums a counter over the processors.
+template <class F> u64 sum(emu::Machine& m, F of) {
+  u64 n = 0;
+  for (unsigned c = 0; c < m.cpus(); ++c) n += of(m.processor(c).stats);
+  return n;
+}
+
+json counters(emu::Machine& m, const Recorder& r) {
+  json j;
+  json exits = json::object();
+  u64 all = 0;
+  for (unsigned n = 0; n < kExitReasons; ++n)
+    if (u64 k = sum(m, [&](auto& s) { return s.exits[n]; })) exits[exit_name(n)] = k, all += k;
+  j["vm_entries"] = r.entries();
+  j["vm_exits_total"] = all;
+  j["vm_exits"] = exits;
+  json exceptions = json::object();
+  for (unsigned n = 0; n < 32; ++n)
+    if (u64 k = sum(m, [&](auto& s) { return s.exceptions[n]; })) exceptions[exception_name(n)] = k;
+  j["exceptions"] = exceptions;
+  j["interrupts"] = sum(m, [](auto& s) { return s.interrupts; });
+  j["blocks_decoded"] = sum(m, [](auto& s) { return s.blocks_decoded; });
+  j["tlb_fills"] = sum(m, [](auto& s) { return s.tlb_fills; });
+  json memory = json::object(), ports = json::object();
+  for (auto& [page, n] : m.bus().absent_memory()) memory[hex(page)] = n;
+  for (auto& [port, n] : m.bus().absent_ports()) ports[hex(port)] = n;
+  j["absent_memory"] = memory;
+  j["absent_ports"] = ports;
+  return j;
+}
+
+json vtd_units(emu::Machine& m) {
+  json all = json::array();
+  for (auto& u : m.vtd_units()) {
+    json j;
+    const vtd::Unit::Statistics& s = u->statistics();
+    j["unit"] = u->index();
+    j["address"] = hex(m.platform().drhds.at(u->index()).address);
+    j["translation_enabled"] = u->translation_enabled();
+    if (u->translation_enabled()) j["enabled_at_step"] = u->enabled_at_step();
+    j["interrupt_remapping_enabled"] = u->interrupt_remapping_enabled();
+    j["queued_invalidation_enabled"] = u->queue_enabled();
+    j["root_table"] = hex(u->root_in_use().v);
+    j["counters"] = {{"requests", s.requests}, {"iotlb_hits", s.iotlb_hits}, {"iotlb_misses", s.iotlb_misses},
+                     {"context_hits", s.context_hits}, {"context_misses", s.context_misses}, {"interrupts", s.interrupts},
+                     {"irte_hits", s.irte_hits}, {"irte_misses", s.irte_misses}, {"faults", s.faults},
+                     {"faults_not_recorded", s.faults_not_recorded}, {"refused", s.refused}, {"stale_uses", s.stale_uses},
+                     {"invalidations", s.invalidations}, {"messages", s.messages}, {"odd_accesses", s.odd_accesses}};
+    all.push_back(j);
+  }
+  return all;
+}
+
+}  // namespace
+
+double mips(u64 retired, double seconds) { return seconds > 0 ? static_cast<double>(retired) / seconds / 1e6 : 0; }
+
+int exit_status(const Stop& stop, const When& until) {
+  switch (stop.reason()) {
+    case StopReason::until: return status::ok;
+    case StopReason::power_off: return until.kind == When::Kind::never ? status::ok : status::finding;  // it never came to that
+    case StopReason::reset: case StopReason::triple_fault: case StopReason::halted: return status::finding;
+    case StopReason::unsupported: return status::unsupported;
+    case StopReason::exit_device: return (stop.code() >> 1) & 0xff;   // the device makes (value << 1) | 1 of it
+    case StopReason::limit: return status::limit;
+    case StopReason::interrupted: return status::interrupted;
+    case StopReason::none: break;
+  }
+  return status::internal;
+}
+
+json manifest_start(const RunOptions& o, const Prepared& p) {
+  json j;
+  j["schema"] = kRunSchema;
+  j["version"] = VITRINE_VERSION;
+  j["arguments"] = o.arguments;
+  json inputs = json::array();
+  for (auto& i : p.inputs) inputs.push_back({{"role", i.role}, {"file", i.file}, {"size", i.size}, {"sha256", i.sha256}});
+  j["inputs"] = inputs;
+  j["platform"] = {{"name", p.platform.name}, {"file", kPlatform}};
+  j["guest"] = {{"format", p.image.kernel_kind}, {"hypervisor", hv::kind_name(p.kernel.kind)}};
+  if (!p.kernel.build_id.empty()) j["guest"]["build_id"] = p.kernel.build_id;
+  if (p.symbols) j["guest"]["symbols"] = p.symbols->file();
+  j["clock"] = {{"model", "flat"}, {"steps_per_virtual_second", emu::kCyclesPerSecond}, {"tsc_hz", p.platform.cpu.tsc_hz}};
+  j["steps"] = 0;
+  j["cycles"] = 0;
+  j["retired"] = 0;
+  j["end"] = {{"reason", stop_name(StopReason::none)}};
+  j["exit_status"] = nullptr;
+  j["state_hash"] = nullptr;
+  return j;
+}
+
+void manifest_end(json& j, emu::Machine& m, const Prepared& p, const Recorder& r, HostTime host, int status) {
+  const hv::Symbols* symbols = p.symbols ? &*p.symbols : nullptr;
+  const cpu::Cpu& c = m.processor(m.current());
+  j["steps"] = m.steps();
+  j["cycles"] = m.cycles();
+  j["retired"] = m.retired();
+  json end;
+  end["reason"] = stop_name(m.stop().reason());
+  if (!m.stop().what().empty()) end["what"] = m.stop().what();
+  if (!m.stop().where().empty()) end["where"] = m.stop().where();
+  if (m.stop().reason() == StopReason::exit_device) end["code"] = m.stop().code() >> 1;
+  end["step"] = m.steps();
+  end["cpu"] = m.current();
+  end["rip"] = hex(c.rip);
+  if (symbols)
+    if (const std::string at = symbols->name(c.rip); !at.empty()) end["symbol"] = at;
+  j["end"] = end;
+  j["exit_status"] = status;
+  j["host"] = {{"user_seconds", rounded(host.user)}, {"elapsed_seconds", rounded(host.elapsed)}, {"mips", rounded(mips(m.retired(), host.user))}};
+  json eptps = json::array();
+  for (auto& e : r.eptps())
+    eptps.push_back({{"eptp", hex(e.eptp)}, {"root", hex(e.eptp & mask(51, 12))}, {"vmcs", hex(e.vmcs)}, {"first_step", e.first_step}, {"last_step", e.last_step}});
+  j["eptps"] = eptps;
+  j["vtd"] = vtd_units(m);
+  j["stats"] = counters(m, r);
+  json roms = json::array();
+  for (auto& r : m.memory().ranges()) if (r.rom) roms.push_back({{"first", r.first.v}, {"size", r.size}});
+  j["rom"] = roms;
+  json processors = json::array();
+  for (unsigned n = 0; n < m.cpus(); ++n) processors.push_back(processor_json(m, n, symbols));
+  j["processors"] = processors;
+}
+
+std::string manifest_text(const json& j) { return j.dump(2, ' ', false, json::error_handler_t::replace) + '\n'; }
+
+}  // namespace vt::cli

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "prepare.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "cpu/model.hpp"
+#include "text.hpp"
+
+namespace vt::cli {
+namespace {
+
+void apply_cpu(fw::Platform& p, const std::string& s) {
+  for (std::size_t at = 0; at <= s.size();) {
+    const std::size_t comma = std::min(s.find(',', at), s.size());
+    const std::string word = s.substr(at, comma - at);
+    if (word.empty()) throw UsageError(fmt::format("--cpu {}: an empty word; write MODEL,+feature,-feature", s));
+    if (word[0] == '+' || word[0] == '-') p.cpu.features.push_back(word);
+    else if (at == 0) p.cpu.model = word;
+    else throw UsageError(fmt::format("--cpu {}: '{}' has to begin with + or -", s, word));
+    at = comma + 1;
+  }
+  try {
+    (void)cpu::make_model(p.cpu.model, p.cpu.features, p.cpu.count, p.cpu.physical_address_bits, p.cpu.tsc_hz);
+  } catch (const std::invalid_argument& e) {
+    throw UsageError(fmt::format("--cpu {}: {}", s, e.what()));
+  }
+}
+
+}  // namespace
+
+fw::Platform make_platform(const PlatformOptions& o) {
+  std::optional<u64> memory;
+  if (!o.memory.empty()) {
+    memory = parse_number(o.memory);
+    if (!memory) throw UsageError(fmt::format("--memory {}: not a size; write 2G, 512M or a number of bytes", o.memory));
+  }
+  fw::Platform p = o.platform.empty() ? fw::default_platform(u64{2} << 30) : fw::load_platform(o.platform);
+  if (!memory && !o.cpus && o.cpu.empty()) return p;
+  if (memory) {
+    if (!p.e820_derived)
+      throw UsageError(fmt::format("--memory {}: {} gives its memory map itself; leave the option out, or the file's \"e820\"", o.memory, o.platform));
+    p.memory = *memory;
+  }
+  if (o.cpus) p.cpu.count = *o.cpus;
+  if (!o.cpu.empty()) apply_cpu(p, o.cpu);
+  try {
+    fw::complete(p);
+  } catch (const fw::PlatformError& e) {
+    // The file by itself was good, so it is the option.
+    if (memory && (e.field == "memory" || e.field.starts_with("e820"))) throw UsageError(fmt::format("--memory {}: {}", o.memory, e.what()));
+    if (o.cpus && e.field.starts_with("cpu")) throw UsageError(fmt::format("--cpus {}: {}", *o.cpus, e.what()));
+    throw;
+  }
+  return p;
+}
+
+fw::Module parse_module(const std::string& s) {
+  const std::size_t space = s.find(' ');
+  if (space == s.npos) return {s, {}};
+  const std::size_t args = s.find_first_not_of(' ', space);
+  return {s.substr(0, space), args == s.npos ? std::string{} : s.substr(args)};
+}
+
+Prepared prepare(const RunOptions& o) {
+  Prepared p;
+  if (o.kernel.empty() == o.firmware.empty())
+    throw UsageError(o.kernel.empty() ? "give a --kernel, or a ROM image as --firmware" : "--kernel and --firmware exclude each other");
+  fw::LoadRequest request{o.kernel.empty() ? o.firmware : o.kernel, o.append, {}, o.initrd};
+  for (auto& m : o.modules) {
+    request.modules.push_back(parse_module(m));
+    if (request.modules.back().file.empty()) throw UsageError("--module: the file is missing; write --module 'FILE ARGS'");
+  }
+  if (!o.firmware.empty() && (!o.append.empty() || !o.modules.empty() || !o.initrd.empty()))
+    throw UsageError("--firmware: a ROM image takes no --append, --module or --initrd");
+  p.platform = make_platform(o.platform);
+  p.image = fw::load(p.platform, request);
+  if (!o.firmware.empty() && p.image.kernel_kind != "rom")
+    throw fw::LoadError(o.firmware, fmt::format("is a kernel ({}), not a ROM image; give it as --kernel", p.image.kernel_kind));
+  p.firmware = fw::build_firmware(p.platform);
+  auto add = [&](const char* role, const std::string& file) {
+    std::error_code e;
+    const auto size = std::filesystem::file_size(file, e);
+    p.inputs.push_back({role, file, e ? 0 : static_cast<u64>(size), fw::sha256_file(file)});
+  };
+  if (!o.platform.platform.empty()) add("platform", o.platform.platform);
+  add(o.firmware.empty() ? "kernel" : "firmware", request.kernel);
+  for (auto& m : request.modules) add("module", m.file);
+  if (!o.initrd.empty()) add("initrd", o.initrd);
+  p.kernel = hv::inspect_kernel(request.kernel);
+  p.symbols = hv::Symbols::for_kernel(request.kernel, p.kernel.build_id, o.symbols);
+  if (p.symbols) add("symbols", p.symbols->file());
+  return p;
+}
+
+}  // namespace vt::cli

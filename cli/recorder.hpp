@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Listens to the machine: keeps the rare events in events.vit, remembers which EPT pointers there were, and
+/// ends the run at a VM exit or entry that was asked for. docs/formats.md describes the file.
+#pragma once
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/events.hpp"
+#include "base/stop.hpp"
+#include "when.hpp"
+
+namespace vt::cli {
+
+/// An EPT pointer that software has put into a VMCS.
+struct SeenEptp {
+  u64 eptp = 0, vmcs = 0;      ///< the VMCS that named it first
+  u64 first_step = 0, last_step = 0;
+};
+
+class Recorder final : public EventSink {
+ public:
+  Recorder(Stop& stop, const When& until) : stop_(stop), until_(until) {}
+  ~Recorder() override;
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  /// Appends to this file from now on. Throws std::runtime_error.
+  void keep(const std::string& file);
+  void on(const Event& e) override;
+  void flush();
+  bool finish();               ///< false: something could not be written
+
+  const std::vector<SeenEptp>& eptps() const { return eptps_; }
+  u64 entries() const { return entries_; }
+  u64 exits() const { return exits_; }
+  u64 count(EventKind k) const { return counts_[static_cast<unsigned>(k) & 31]; }
+
+ private:
+  void write(const Event& e);
+  void see(u64 vmcs, u64 eptp, u64 step);
+  void reached(u64 step);
+  Stop& stop_;
+  When until_;
+  std::FILE* file_ = nullptr;
+  bool wrong_ = false;
+  u64 entries_ = 0, exits_ = 0;
+  u64 counts_[32] = {};
+  std::vector<SeenEptp> eptps_;
+};
+
+/// First line of events.vit: JSON that describes the records.
+std::string events_header();
+/// A record: little-endian kind u16, cpu u16, zero u32, then step, rip, a, b, c, d as u64.
+inline constexpr std::size_t kEventRecord = 56;
+
+}  // namespace vt::cli

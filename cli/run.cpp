@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// vitrine run: everything is read and checked, and the machine stands, before anything is written.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "base/check.hpp"
+#include "console.hpp"
+#include "manifest.hpp"
+#include "names.hpp"
+#include "processors.hpp"
+#include "run_dir.hpp"
+#include "text.hpp"
+
+namespace vt::cli {
+namespace {
+
+double elapsed_now() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+double user_now() {
+  rusage u{};
+  ::getrusage(RUSAGE_SELF, &u);
+  return static_cast<double>(u.ru_utime.tv_sec) + static_cast<double>(u.ru_utime.tv_usec) * 1e-6;
+}
+
+// A signal handler has no object to ask.
+emu::Machine* volatile g_running = nullptr;
+void on_signal(int) { if (g_running) g_running->interrupt(); }
+
+/// While it lives, the first Ctrl-C (or SIGTERM) ends the run; the second one ends the process.
+class SignalGuard {
+ public:
+  explicit SignalGuard(emu::Machine& m) {
+    g_running = &m;
+    struct sigaction a {};
+    a.sa_handler = on_signal;
+    a.sa_flags = SA_RESETHAND | SA_RESTART;
+    ::sigaction(SIGINT, &a, &old_int_);
+    ::sigaction(SIGTERM, &a, &old_term_);
+  }
+  ~SignalGuard() {
+    g_running = nullptr;
+    ::sigaction(SIGINT, &old_int_, nullptr);
+    ::sigaction(SIGTERM, &old_term_, nullptr);
+  }
+
+ private:
+  struct sigaction old_int_ {}, old_term_ {};
+};
+
+Console::Mode console_mode(const std::string& s) {
+  if (s == "stdio") return Console::Mode::stdio;
+  if (s == "raw") return Console::Mode::raw;
+  if (s == "file") return Console::Mode::file;
+  if (s == "none") return Console::Mode::none;
+  throw UsageError(fmt::format("--console {}: there is stdio (lines with their step), raw, file and none", s));
+}
+
+/// How far a run is, on stderr: one line that is replaced on a terminal, else a line every ten seconds.
+class Progress {
+ public:
+  Progress(emu::Machine& m, Console& c) : machine_(m), console_(c), terminal_(is_terminal(STDERR_FILENO)), shown_(elapsed_now()) {}
+  void tick() {
+    const double now = elapsed_now(), since = now - shown_;
+    if (since < (terminal_ ? 0.5 : 10.0)) return;
+    const u64 retired = machine_.retired();
+    const std::string line = fmt::format("{} steps, {:.0f} MIPS, {}", grouped(machine_.steps()), mips(retired - retired_, since), console_.last_line());
+    shown_ = now, retired_ = retired;
+    if (terminal_) console_.progress(line.substr(0, 110));
+    else std::fprintf(stderr, "vitrine: %s\n", line.c_str());
+  }
+
+ private:
+  emu::Machine& machine_;
+  Console& console_;
+  const bool terminal_;
+  double shown_;
+  u64 retired_ = 0;
+};
+
+/// What a failing CHECK leaves behind: console and events as they are, and a manifest that says so.
+struct Rescue {
+  Console& console;
+  Recorder& recorder;
+  const RunDir* dir;
+  nlohmann::ordered_json& manifest;
+  static void flush(void* self) {
+    auto& r = *static_cast<Rescue*>(self);
+    r.console.flush();
+    r.recorder.flush();
+    if (!r.dir) return;
+    r.manifest["end"]["reason"] = "internal-error";
+    r.manifest["exit_status"] = status::internal;
+    try { r.dir->write(kManifest, manifest_text(r.manifest)); } catch (const std::runtime_error&) { }
+  }
+};
+
+void run_machine(emu::Machine& m, Console& console, Recorder& recorder, const When& until, u64 max_steps) {
+  const u64 end = until.kind == When::Kind::step ? until.number : ~u64{0};
+  const u64 first = std::min(end, max_steps);
+  Progress progress(m, console);
+  u64 slice = 4'000'000;
+  while (!m.stop().requested()) {
+    if (m.steps() >= first) {
+      if (first == end) m.stop().request(StopReason::until, until.text);
+      else m.stop().request(StopReason::limit, "--max-steps");
+      break;
+    }
+    const double begin = elapsed_now();
+    m.run(m.steps() + std::min(slice, first - m.steps()));
+    // About a fifth of a second each: often enough for the reader, too rarely to cost anything.
+    const double took = elapsed_now() - begin;
+    if (took < 0.1 && slice < 200'000'000) slice *= 2;
+    else if (took > 0.4 && slice > 1'000'000) slice /= 2;
+    progress.tick();
+    recorder.flush();
+  }
+}
+
+std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
+  const Stop& s = m.stop();
+  std::string t;
+  switch (s.reason()) {
+    case StopReason::until: return fmt::format("reached {}", until.text.empty() ? s.what() : until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.text);
+    case StopReason::exit_device: return fmt::format("the guest ended the run with status {}", s.code() >> 1);
+    case StopReason::power_off: t = "powered off"; break;
+    case StopReason::limit: return fmt::format("step limit reached ({})", s.what());
+    case StopReason::interrupted: return "interrupted";
+    case StopReason::unsupported: t = "not modelled"; break;
+    case StopReason::reset: t = "reset"; break;
+    case StopReason::triple_fault: t = "triple fault"; break;
+    case StopReason::halted: t = "halted for good"; break;
+    case StopReason::none: t = "unfinished"; break;
+  }
+  if (!s.what().empty()) t += ": " + s.what();
+  if (!s.where().empty()) t += " (" + s.where() + ")";
+  const u64 rip = m.processor(m.current()).rip;
+  std::string at = p.symbols ? p.symbols->name(rip) : std::string{};
+  t += fmt::format(", at rip {:#x}{} of cpu {}, step {}", rip, at.empty() ? "" : " (" + at + ")", m.current(), grouped(m.steps()));
+  if (s.reason() == StopReason::power_off && until.kind != When::Kind::never) t += ", before " + until.text;
+  return t;
+}
+
+bool wants_processors(StopReason r) {
+  return r == StopReason::triple_fault || r == StopReason::reset || r == StopReason::halted || r == StopReason::unsupported;
+}
+
+}  // namespace
+
+int run(const RunOptions& o) {
+  const Console::Mode mode = console_mode(o.console);
+  const When until = parse_when(o.until);
+  u64 max_steps = ~u64{0};
+  if (!o.max_steps.empty()) {
+    auto n = parse_number(o.max_steps);
+    if (!n) throw UsageError(fmt::format("--max-steps {}: not a number", o.max_steps));
+    max_steps = *n;
+  }
+  if (mode == Console::Mode::file && o.out.empty()) throw UsageError("--console file: needs a run directory, -o DIR");
+  std::optional<RunDir> dir;
+  if (!o.out.empty()) dir.emplace(o.out);
+
+  Prepared p = prepare(o);
+  Console console(mode);
+  emu::Machine m(p.platform, console);
+  console.clock([&m] { return static_cast<vtd::Outside&>(m).step(); });
+  m.load(p.firmware, p.image);
+  for (auto& w : p.image.warnings) print_warning(w);
+  p.firmware.clear(), p.image.blobs.clear();
+  Recorder recorder(m.stop(), until);
+  m.watch(&recorder);
+  if (until.kind == When::Kind::console)
+    console.wait_for(until.text, [&] { m.stop().request(StopReason::until, "console"); });
+
+  auto manifest = manifest_start(o, p);
+  if (dir) {
+    dir->create();
+    dir->write(kPlatform, fw::to_json(p.platform));
+    dir->write(kManifest, manifest_text(manifest));
+    console.keep(dir->file(kConsole));
+    recorder.keep(dir->file(kEvents));
+  }
+  Rescue rescue{console, recorder, dir ? &*dir : nullptr, manifest};
+  set_check_hook(&Rescue::flush, &rescue);
+
+  const double user = user_now(), elapsed = elapsed_now();
+  {
+    SignalGuard signals(m);
+    run_machine(m, console, recorder, until, max_steps);
+  }
+  const HostTime host{user_now() - user, elapsed_now() - elapsed};
+
+  int status = exit_status(m.stop(), until);
+  const bool console_ok = console.finish(), events_ok = recorder.finish();
+  if (wants_processors(m.stop().reason())) {
+    std::string text;
+    for (unsigned n = 0; n < m.cpus(); ++n) text += processor_text(m, n, p.symbols ? &*p.symbols : nullptr);
+    std::fputs(text.c_str(), stderr);
+  }
+  if (dir) {
+    manifest_end(manifest, m, p, recorder, host, status);
+    try {
+      manifest["state_hash"] = m.state_hash();
+      emu::save_checkpoint(m, dir->file(kEndCheckpoint));
+      manifest["checkpoints"] = {{{"step", m.steps()}, {"file", kEndCheckpoint}}};
+      dir->write(kManifest, manifest_text(manifest));
+      if (!console_ok) throw std::runtime_error(dir->file(kConsole) + ": could not be written completely (disk full?)");
+      if (!events_ok) throw std::runtime_error(dir->file(kEvents) + ": could not be written completely (disk full?)");
+    } catch (const std::runtime_error& e) {
+      print_error(e.what());
+      if (status == status::ok) status = status::finding;
+    }
+  }
+  set_check_hook(nullptr, nullptr);
+  const std::string end = end_text(m, p, until);
+  if (status == status::ok || m.stop().reason() == StopReason::exit_device || m.stop().reason() == StopReason::interrupted)
+    std::fprintf(stderr, "vitrine: %s\n", end.c_str());
+  else print_error(end);
+  std::fprintf(stderr, "vitrine: %s steps, %.2f s, %.1f MIPS%s%s\n", grouped(m.steps()).c_str(), host.user, mips(m.retired(), host.user),
+               dir ? ", in " : "", dir ? dir->path().c_str() : "");
+  return status;
+}
+
+}  // namespace vt::cli

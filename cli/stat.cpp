@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// vitrine stat: the counters of a run's manifest.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "saved.hpp"
+#include "text.hpp"
+#include "verbs.hpp"
+
+namespace vt::cli {
+namespace {
+using json = nlohmann::ordered_json;
+
+/// Largest first.
+std::string counts(const json& object, unsigned indent) {
+  std::vector<std::pair<std::string, u64>> all;
+  for (auto& [k, v] : object.items()) if (v.is_number_unsigned()) all.emplace_back(k, v.get<u64>());
+  std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.second > b.second; });
+  std::vector<std::vector<std::string>> rows;
+  for (auto& [k, v] : all) rows.push_back({k, grouped(v)});
+  return table(rows, "lr", indent);
+}
+
+u64 number(const json& j, const char* key) { return j.is_object() && j.contains(key) && j[key].is_number_unsigned() ? j[key].get<u64>() : 0; }
+std::string word(const json& j, const char* key) { return j.is_object() && j.contains(key) && j[key].is_string() ? j[key].get<std::string>() : std::string{}; }
+
+}  // namespace
+
+int stat(const StatOptions& o) {
+  const Saved saved(o.run);
+  const json& m = saved.manifest();
+  if (o.json) {
+    json j{{"schema", "vitrine.stat/1"}, {"run", saved.path()}};
+    for (const char* key : {"steps", "cycles", "retired", "clock", "host", "end", "exit_status", "state_hash", "vtd", "stats"})
+      if (m.contains(key)) j[key] = m[key];
+    std::fputs((j.dump(2, ' ', false, json::error_handler_t::replace) + '\n').c_str(), stdout);
+    return status::ok;
+  }
+  const json none = json::object();
+  auto part = [&](const char* key) -> const json& { return m.contains(key) && m[key].is_object() ? m[key] : none; };
+  const json &end = part("end"), &host = part("host"), &stats = part("stats"), &clock = part("clock");
+  std::string s;
+  std::string how = word(end, "reason");
+  if (auto what = word(end, "what"); !what.empty()) how += ": " + what;
+  if (auto where = word(end, "where"); !where.empty()) how += " (" + where + ")";
+  if (end.contains("code")) how += fmt::format(" {}", number(end, "code"));
+  std::string at = word(end, "rip");
+  if (auto symbol = word(end, "symbol"); !symbol.empty()) at += " (" + symbol + ")";
+  const double virtual_seconds = static_cast<double>(number(m, "cycles")) / 1e9;
+  auto real = [](const json& j, const char* key) { return j.contains(key) && j[key].is_number() ? j[key].get<double>() : 0.0; };
+  std::vector<std::vector<std::string>> rows{
+      {"end", how}, {"at", fmt::format("{} of cpu {}", at, number(end, "cpu"))},
+      {"exit status", m.contains("exit_status") && m["exit_status"].is_number() ? std::to_string(m["exit_status"].get<int>()) : "none (unfinished)"},
+      {"steps", grouped(number(m, "steps"))}, {"instructions", grouped(number(m, "retired"))},
+      {"virtual time", fmt::format("{:.6f} s ({} clock, {} steps each)", virtual_seconds, word(clock, "model"), grouped(number(clock, "steps_per_virtual_second")))},
+      {"host", fmt::format("{:.2f} s user, {:.2f} s elapsed, {:.1f} MIPS", real(host, "user_seconds"), real(host, "elapsed_seconds"), real(host, "mips"))},
+      {"state hash", word(m, "state_hash")}};
+  s += table(rows);
+  if (const u64 n = number(stats, "vm_exits_total")) {
+    s += fmt::format("\nVM exits: {} ({} VM entries)\n", grouped(n), grouped(number(stats, "vm_entries")));
+    s += counts(stats["vm_exits"], 2);
+  }
+  if (stats.contains("exceptions") && !stats["exceptions"].empty()) s += "\nExceptions\n" + counts(stats["exceptions"], 2);
+  s += "\nEngine\n" + counts(json{{"blocks decoded", number(stats, "blocks_decoded")}, {"TLB fills", number(stats, "tlb_fills")},
+                                   {"external interrupts", number(stats, "interrupts")}}, 2);
+  if (m.contains("vtd"))
+    for (auto& u : m["vtd"]) {
+      const bool enabled = u.value("translation_enabled", false);
+      s += fmt::format("\nVT-d unit {} at {}: translation {}{}, interrupt remapping {}, root table {}\n", number(u, "unit"), word(u, "address"),
+                       enabled ? "enabled" : "off", enabled ? " at step " + grouped(number(u, "enabled_at_step")) : "",
+                       u.value("interrupt_remapping_enabled", false) ? "enabled" : "off", word(u, "root_table"));
+      json nonzero = json::object();
+      if (u.contains("counters"))
+        for (auto& [k, v] : u["counters"].items()) {
+          std::string name = k;
+          std::replace(name.begin(), name.end(), '_', ' ');
+          if (v != 0) nonzero[name] = v;
+        }
+      s += counts(nonzero, 2);
+    }
+  for (auto [key, title] : {std::pair{"absent_memory", "Accesses to memory addresses that nobody claims, by page"}, {"absent_ports", "Accesses to ports that nobody claims"}})
+    if (stats.contains(key) && !stats[key].empty()) s += fmt::format("\n{}\n", title) + counts(stats[key], 2);
+  std::fputs(s.c_str(), stdout);
+  return status::ok;
+}
+
+}  // namespace vt::cli

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// One function per verb, each with what its command line gives. They return the exit status, print data to stdout and
+/// everything else to stderr. Errors are thrown: UsageError (status 2), and for bad input files (status 4) InputError,
+/// fw::LoadError, fw::PlatformError, emu::BusConflict.
+#pragma once
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/types.hpp"
+
+namespace vt::cli {
+
+struct UsageError : std::runtime_error { using runtime_error::runtime_error; };
+/// `what()` names the file.
+struct InputError : std::runtime_error { using runtime_error::runtime_error; };
+
+namespace status {
+inline constexpr int ok = 0, finding = 1, usage = 2, unsupported = 3, bad_input = 4, internal = 70, limit = 124, interrupted = 130;
+}
+
+/// What describes the platform on a command line.
+struct PlatformOptions {
+  std::string platform;            ///< file; empty: the built-in one
+  std::string cpu;                 ///< MODEL,+feature,-feature
+  std::string memory;              ///< 2G; empty: as the platform says
+  std::optional<unsigned> cpus;
+};
+
+struct RunOptions {
+  std::vector<std::string> arguments;  ///< as typed, for the manifest
+  PlatformOptions platform;
+  std::string kernel, append, initrd, firmware;
+  std::vector<std::string> modules;    ///< 'FILE ARGS'
+  std::string out;                     ///< run directory; empty: none
+  std::string until, max_steps;
+  std::string console = "stdio";       ///< stdio, raw, file, none
+  std::string symbols;
+};
+int run(const RunOptions& o);
+
+struct MapOptions {
+  std::string run, of = "all", root, bdf, range;
+  bool json = false;
+};
+int map(const MapOptions& o);
+
+struct WalkOptions {
+  std::string run, address, root;
+  bool json = false;
+};
+int walk(const WalkOptions& o);
+
+struct StatOptions {
+  std::string run;
+  bool json = false;
+};
+int stat(const StatOptions& o);
+
+struct MemoryOptions {
+  std::string run, out, range;
+};
+int memory(const MemoryOptions& o);
+
+struct ShowOptions {
+  PlatformOptions platform;
+  bool json = false;
+};
+int platform_show(const ShowOptions& o);
+int platform_lint(const std::vector<std::string>& files);
+
+}  // namespace vt::cli
