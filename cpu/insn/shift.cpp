@@ -2,7 +2,7 @@
 /// Shifts and rotates.   SDM 2B "RCL/RCR/ROL/ROR", "SAL/SAR/SHL/SHR", "SHLD", "SHRD"
 /// A masked count of zero leaves flags alone. Undefined flags are what Intel's processors give: OF after more than one bit is what the
 /// first bit's step makes of it (for SHL, ROL, RCL and SHLD the two top bits of the operand differ; for SHR its top bit; ...); AF is clear.
-/// 16-bit SHLD and SHRD by more than 16 go on with the destination's bits.
+/// ROL and ROR of a register by an immediate other than one keep OF. 16-bit SHLD and SHRD by more than 16 go on with the destination's bits.
 #include "forms.hpp"
 
 namespace vt::cpu {
@@ -86,6 +86,17 @@ enum Count { by_one, by_cl, by_imm };
 
 template <class Op>
 struct Shift {
+  template <Count K, class T, class C>
+  VT_INLINE static T apply(C& c, T a, unsigned n) {
+    if constexpr (K == by_imm && (std::is_same_v<Op, Rol> || std::is_same_v<Op, Ror>)) {
+      const bool of = c.lf.of();
+      const T r = Op::template op<T>(c, a, n);
+      if (n != 1) rotate_flags(c, c.lf.cf(), of);
+      return r;
+    } else {
+      return Op::template op<T>(c, a, n);
+    }
+  }
   template <Count K, class C, class T, bool M>
   VT_INLINE static Next f(C& c, const Insn& i) {
     unsigned n = 1;
@@ -94,7 +105,7 @@ struct Shift {
       if (!c.template modify<T>(i, [&](T a) { return n ? Op::template op<T>(c, a, n) : a; })) return Next::fault;
     } else {
       T a = c.template reg<T>(i.rm);
-      if (K == by_one || n) a = Op::template op<T>(c, a, n);
+      if (K == by_one || n) a = apply<K>(c, a, n);
       c.template set_reg<T>(i.rm, a);  // a 32-bit destination is zero-extended even by a count of zero
     }
     return Next::seq;
