@@ -39,7 +39,7 @@ struct BitTest {
   }
   /// The register is a signed bit offset: it selects the operand in memory as well.   SDM 1 "Bit and Bit-Field Data", SDM 2A "BT"
   template <class C, class T, bool M>
-  static Next reg(C& c, const Insn& i) {
+  VT_NOINLINE static Next reg(C& c, const Insn& i) {  // out of line, so that the dispatch after it stays a jump
     const T offset = c.template reg<T>(i.reg);
     const unsigned n = static_cast<unsigned>(offset) & (8 * sizeof(T) - 1);
     if constexpr (!M) {

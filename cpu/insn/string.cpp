@@ -65,10 +65,11 @@ VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   c.charge(done - 1);
   return done == count || !goes_on ? Next::seq : Next::again;
 }
+// The functions are out of line, so that the dispatch after them stays a jump (a tail call).
 constexpr auto kAlways = [](const auto&) { return true; };
 
 template <class C, class T>
-Next movs(C& c, const Insn& i) {
+VT_NOINLINE Next movs(C& c, const Insn& i) {
   auto one = [&] {
     u64 from, to;
     T v;
@@ -100,7 +101,7 @@ Next movs(C& c, const Insn& i) {
 }
 
 template <class C, class T>
-Next stos(C& c, const Insn& i) {
+VT_NOINLINE Next stos(C& c, const Insn& i) {
   auto one = [&] {
     u64 to;
     if (!c.linear_seg(ES, c.r[kDi] & address_mask(i), sizeof(T), true, to) || !c.template store_at<T>(to, c.template reg<T>(0), ES)) return false;
@@ -120,7 +121,7 @@ Next stos(C& c, const Insn& i) {
 }
 
 template <class C, class T>
-Next lods(C& c, const Insn& i) {
+VT_NOINLINE Next lods(C& c, const Insn& i) {
   auto one = [&] {
     u64 from;
     T v;
@@ -136,7 +137,7 @@ template <class T, class C>
 VT_INLINE void compare(C& c, T a, T b) { c.template flags_sub<T>(a, b, static_cast<T>(a - b), a < b); }
 
 template <class C, class T>
-Next cmps(C& c, const Insn& i) {
+VT_NOINLINE Next cmps(C& c, const Insn& i) {
   auto one = [&] {
     u64 first, second;
     T a, b;
@@ -168,7 +169,7 @@ Next cmps(C& c, const Insn& i) {
 }
 
 template <class C, class T>
-Next scas(C& c, const Insn& i) {
+VT_NOINLINE Next scas(C& c, const Insn& i) {
   auto one = [&] {
     u64 at;
     T b;

@@ -138,6 +138,15 @@ TEST(string, addresses_wrap_and_limits_hold) {
   EXPECT_EQ(p.cpu->r[7], 10u);
 }
 
+// Dispatch is by jumps: a long chain must not use up the host's stack.
+TEST(string, long_chains_leave_no_frames) {
+  TestMachine m;
+  m.cpu->r[1] = 400000, m.cpu->r[6] = kBuffer, m.cpu->r[3] = kBuffer;
+  // l: mov rdi, rbx; stosq; scasb; cmpsb; mov rsi, rbx; btr [rbx], eax; bts [rbx], rax; loop l
+  EXPECT_EQ(m.run({0x48, 0x89, 0xdf, 0x48, 0xab, 0xae, 0xa6, 0x48, 0x89, 0xde, 0x0f, 0xb3, 0x03, 0x48, 0x0f, 0xab, 0x03, 0xe2, 0xed}, 8000000), -1);
+  EXPECT_EQ(m.cpu->r[1], 0u);
+}
+
 // INS and OUTS, with REP one port access per step.   SDM 1 "Block (String) I/O Instructions"
 TEST(string, ins_and_outs) {
   TestMachine m;
