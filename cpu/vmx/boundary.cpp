@@ -28,6 +28,7 @@ bool vmx_boundary(Cpu& c) {
     make_exit(c, {.reason = static_cast<u32>(ExitReason::sipi), .qualification = c.sipi_vector});
     return true;
   }
+  c.sipi_pending = false;  // only a processor that waits for it takes it
   if (c.init_pending) {
     c.init_pending = false;
     make_exit(c, {.reason = static_cast<u32>(ExitReason::init)});

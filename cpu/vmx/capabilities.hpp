@@ -5,6 +5,7 @@
 #include <span>
 
 #include "cpu/cpu.hpp"
+#include "cpu/ept_caps.hpp"
 #include "ept/ept.hpp"
 #include "vmx/fields.hpp"
 
@@ -43,7 +44,6 @@ inline constexpr u64 kCr0Fixed0 = cr0::PE | cr0::NE | cr0::PG, kCr0Fixed1 = 0xff
 inline constexpr u64 kCr4Fixed0 = cr4::VMXE;
 u64 cr4_fixed1(const CpuModel& model);
 
-ept::Caps ept_caps(const CpuModel& model);
 /// IA32_VMX_EPT_VPID_CAP
 u64 ept_vpid_cap();
 

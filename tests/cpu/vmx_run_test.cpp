@@ -571,6 +571,138 @@ TEST(vmx_run, resume_goes_on_where_the_exit_was) {
   EXPECT_EQ(m.cpu->stats.exits[kHlt], 1u);
 }
 
+// SDM 3C "Wait-for-SIPI"
+TEST(vmx_run, a_guest_that_waits_for_sipi_takes_nothing_else) {
+  M m;
+  m.fill();
+  m.add(F::PIN_BASED_VM_EXEC_CONTROL, pin_ctl::external_interrupt | pin_ctl::nmi);
+  m.set(F::GUEST_ACTIVITY_STATE, 3);
+  m.cpu->nmi_pending = m.cpu->nmi_blocked = true;
+  EXPECT_EQ(m.launch({}), -4);
+  m.cpu->sipi_pending = true, m.cpu->sipi_vector = 0x9a;
+  m.cpu->want_attention();
+  m.cpu->run(10);
+  EXPECT_FALSE(m.cpu->non_root());
+  EXPECT_EQ(m.get(F::VM_EXIT_REASON), 4u);
+  EXPECT_EQ(m.get(F::EXIT_QUALIFICATION), 0x9au);
+  EXPECT_EQ(m.get(F::GUEST_ACTIVITY_STATE), 3u);
+}
+
+TEST(vmx_run, a_sipi_that_finds_the_guest_running_is_lost) {
+  M m;
+  m.fill();
+  m.cpu->sipi_pending = true;
+  EXPECT_EQ(m.launch({}), kHlt);
+  EXPECT_FALSE(m.cpu->sipi_pending);
+}
+
+// SDM 3C "Delivery of Pending Debug Exceptions after VM Entry"
+TEST(vmx_run, pending_debug_exceptions) {
+  struct { u64 pending; u32 inject, blocking; int reason; u64 qualification; } cases[] = {
+      {0x4000, 0, 0, kException, 0x4000},
+      {0x1002, 0, 0, kException, 0x2},
+      {0x0002, 0, 0, kHlt, 0},                    // no enabled breakpoint: nothing is pending
+      {0x4000, 0x8000'0040, 0, kHlt, 0},          // an injected interrupt drops them
+      {0x1001, 0, 2, kHlt, 0},                    // blocking by MOV SS lasts one instruction, and HLT exits first
+  };
+  for (auto& t : cases) {
+    M m;
+    m.fill();
+    m.set(F::EXCEPTION_BITMAP, 1u << DB);
+    m.set(F::GUEST_RFLAGS, 2 | (t.inject ? rflags::IF : 0));
+    m.set(F::GUEST_PENDING_DBG_EXCEPTIONS, t.pending), m.set(F::VM_ENTRY_INTR_INFO, t.inject), m.set(F::GUEST_INTERRUPTIBILITY_STATE, t.blocking);
+    EXPECT_EQ(m.launch({}), t.reason) << std::hex << t.pending;
+    if (t.reason == kException) {
+      EXPECT_EQ(m.get(F::VM_EXIT_INTR_INFO), 0x8000'0301u);
+      EXPECT_EQ(m.get(F::EXIT_QUALIFICATION), t.qualification);
+      EXPECT_EQ(m.get(F::GUEST_PENDING_DBG_EXCEPTIONS), 0u);
+    }
+    if (t.blocking) { EXPECT_EQ(m.get(F::GUEST_PENDING_DBG_EXCEPTIONS), t.pending); }
+  }
+}
+
+TEST(vmx_run, single_stepping_of_a_guest) {
+  M m;
+  m.fill();
+  m.set(F::EXCEPTION_BITMAP, 1u << DB);
+  m.set(F::GUEST_RFLAGS, 2 | rflags::TF);
+  EXPECT_EQ(m.launch({0x90, 0x90}), kException);
+  EXPECT_EQ(m.get(F::GUEST_RIP), M::kGuest + 1);
+  EXPECT_EQ(m.get(F::EXIT_QUALIFICATION), 0x4000u);
+  EXPECT_FALSE(m.cpu->dr[6] & 0x4000);  // DR6 is the hypervisor's to change
+}
+
+// SDM 3C "Accessed and Dirty Flags for EPT"
+TEST(vmx_run, ept_accessed_and_dirty) {
+  for (bool ad : {false, true}) {
+    M m;
+    m.fill();
+    m.identity_ept();
+    if (ad) m.add(F::EPT_POINTER, 0x40);
+    m.cpu->r[3] = M::kData;
+    EXPECT_EQ(m.launch({0x8b, 0x03}), kHlt);
+    EXPECT_EQ(m.peek<u64>(m.ept_entry(M::kData)) & 0x300, ad ? 0x100u : 0u);
+    m.set(F::GUEST_RIP, M::kGuest);
+    m.poke<u8>(M::kGuest, 0x89);
+    EXPECT_EQ(m.again(), kHlt);
+    EXPECT_EQ(m.peek<u64>(m.ept_entry(M::kData)) & 0x300, ad ? 0x300u : 0u);
+    EXPECT_EQ(m.peek<u64>(M::kEptPml4) & 0x300, ad ? 0x100u : 0u);
+  }
+}
+
+// SDM 3A "PAE Paging": PDPTEs are registers, which VM entries load and VM exits save.
+TEST(vmx_run, pdptes_of_a_pae_guest) {
+  M m;
+  m.fill();
+  m.identity_ept();
+  m.set(F::VM_ENTRY_CONTROLS, 0x11ff | entry_ctl::load_efer);
+  m.set(F::GUEST_IA32_EFER, 0), m.set(F::GUEST_CR3, 0x7000);
+  m.segment(CS, {0, 0xffff'ffff, 0xc09b, 0x18});
+  m.poke<u64>(0x7000, 0x7777);  // memory is not looked at
+  m.set(F::GUEST_PDPTE0, (TestMachine::kPml4 + 0x2000) | 1);
+  m.cpu->r[3] = M::kData;
+  m.poke<u32>(M::kData, 0x1357);
+  EXPECT_EQ(m.launch({0x8b, 0x03}), kHlt);
+  EXPECT_EQ(m.cpu->r[0], 0x1357u);
+  EXPECT_EQ(m.get(F::GUEST_PDPTE0), (TestMachine::kPml4 + 0x2000) | 1);
+  EXPECT_FALSE(m.get(F::VM_ENTRY_CONTROLS) & entry_ctl::ia32e_guest);
+}
+
+// IA32_VMX_MISC bit 5
+TEST(vmx_run, ia32e_mode_guest_follows_efer_lma) {
+  M m;
+  m.fill();
+  EXPECT_EQ(m.launch({}), kHlt);
+  EXPECT_TRUE(m.get(F::VM_ENTRY_CONTROLS) & entry_ctl::ia32e_guest);
+}
+
+/// Any contents of a VMCS end in an exit, a failure, an abort or a guest that runs; never in our own trouble.
+TEST(vmx_run, arbitrary_vmcs_contents_are_harmless) {
+  u64 x = 88172645463325252;
+  auto random = [&x] { x ^= x << 13; x ^= x >> 7; x ^= x << 17; return x; };
+  unsigned entered = 0;
+  for (unsigned n = 0; n < 1500; ++n) {
+    M m;
+    m.fill();
+    if (n % 3 == 1) m.identity_ept();
+    if (n % 3 == 2) m.real_guest();
+    for (unsigned k = 0; k <= random() % 3; ++k) {
+      const FieldRow& f = kFields[random() % kFieldCount];
+      const Field field = static_cast<Field>(f.encoding);
+      const u64 old = m.get(field);
+      switch (random() % 4) {
+        case 0: m.set(field, random()); break;
+        case 1: m.set(field, old ^ u64{1} << random() % 64); break;
+        case 2: m.set(field, old ^ u64{1} << random() % 16); break;
+        default: m.set(field, random() & 0xffff); break;
+      }
+    }
+    m.launch({0x0f, 0xa2, 0x8b, 0x03, 0x50, 0xcd, 0x40});
+    entered += m.cpu->stats.exits[kHlt] + m.cpu->stats.exits[kCpuid] != 0;
+  }
+  EXPECT_GT(entered, 500u);
+}
+
 // SDM 3C "Operations that Invalidate Cached Mappings"
 TEST(vmx_run, vpid_keeps_translations_over_transitions) {
   for (bool vpid : {false, true}) {
