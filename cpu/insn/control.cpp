@@ -10,9 +10,9 @@ bool write_cr0(Cpu& c, u64 v) {
   using namespace cr0;
   constexpr u64 kBits = PE | MP | EM | cr0::TS | ET | NE | WP | AM | NW | CD | PG;
   if (v >> 32) return c.gp(0), false;
-  if (((v & PG) && !(v & PE)) || ((v & NW) && !(v & CD))) return c.gp(0), false;
   v = (v & kBits) | ET;
-  if (c.non_root()) v = (v & ~c.vmx.cr0_mask) | (c.cr0 & c.vmx.cr0_mask);
+  if (c.non_root()) v = (v & ~c.vmx.cr0_mask) | (c.cr0 & c.vmx.cr0_mask);  // what the host owns stays
+  if (((v & PG) && !(v & PE)) || ((v & NW) && !(v & CD))) return c.gp(0), false;
   if (c.vmx.on && !cr0_allowed_in_vmx(c, v)) return c.gp(0), false;
   const u64 changed = v ^ c.cr0;
   u64 pdpte[4];
@@ -64,8 +64,8 @@ u64 cr4_offered(const CpuModel& m) {
 
 bool write_cr4(Cpu& c, u64 v) {
   using namespace cr4;
-  if (v & ~cr4_offered(c.model())) return c.gp(0), false;
   if (c.non_root()) v = (v & ~c.vmx.cr4_mask) | (c.cr4 & c.vmx.cr4_mask);
+  if (v & ~cr4_offered(c.model())) return c.gp(0), false;
   if (c.vmx.on && !cr4_allowed_in_vmx(c, v)) return c.gp(0), false;
   const u64 changed = v ^ c.cr4;
   if (c.long_mode() && !(v & PAE)) return c.gp(0), false;
