@@ -71,14 +71,12 @@ void Contexts::activate() {
   }
   c_.host.tag = bypass_ ? kBypass : s.id;
   Slot& l = links_[hash(fetch_key_)];
-  if (l.id == 0 || !(l.key == fetch_key_)) {
-    l = {fetch_key_, next_links_++};
-    if (next_links_ == 0) next_links_ = 1;
-  }
+  if (l.id == 0 || !(l.key == fetch_key_)) l = {fetch_key_, next_links_++};
   c_.links_valid = l.id;
 }
 
 void Contexts::forget_all() {
+  code_dropped_ = true;
   for (Slot& s : tags_) s.id = 0;  // tags are not used again before host.drop_all(): every entry is dead
   for (Slot& s : links_) s.id = 0;
   c_.host.fetched.reset();
@@ -86,6 +84,7 @@ void Contexts::forget_all() {
 }
 
 void Contexts::void_links() {
+  code_dropped_ = true;
   for (Slot& s : links_) s.id = 0;
   activate();
 }

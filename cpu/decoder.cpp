@@ -320,7 +320,8 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
   if ((d.attrs & attr::sse) && (mode & mode_bit::sse_ud)) return emit(kUndefined);
   if ((d.attrs & attr::avx) && (mode & mode_bit::avx_ud)) return emit(kUndefined);
   if ((d.attrs & (attr::x87 | attr::mmx | attr::sse | attr::avx)) && !(mode & mode_bit::x87_ok)) return emit(kNoDevice);
-  i.fn = d.fn[osz][memory];
+  const bool view64 = code == 2 && (!memory || ea == Ea::plain64) && d.fn64[osz][memory];
+  i.fn = view64 ? d.fn64[osz][memory] : d.fn[osz][memory];
   ends = d.attrs & attr::ends_block;
   return Decoded::ok;
 }

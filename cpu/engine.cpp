@@ -5,6 +5,7 @@
 #include "cpu/block.hpp"
 #include "cpu/rows.hpp"
 #include "decoder.hpp"
+#include "fuse.hpp"
 
 namespace vt::cpu {
 namespace {
@@ -65,6 +66,7 @@ bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
     off += i.len;
     if (ends) break;
   }
+  if (!(mode & mode_bit::single) && linkable(c) && !b.crosses) fuse(d.insns, b.n);
   b.count = b.n;
   b.bytes = static_cast<u16>(off - b.first_off);
   d.insns[b.n] = end_mark(off);
@@ -98,6 +100,21 @@ Block* block_at(Cpu& c, u64 rip, u16 mode) {
 }
 
 }  // namespace
+
+Block kNoBlock = [] { Block b; b.n = Block::kDead; b.dead = true; return b; }();
+
+void chain_local_slow(Cpu& c, const Insn* i, unsigned k) {
+  // A branch inside its page, or what precedes the end mark.
+  c.why = Next::jump;
+  c.left_at = i;
+  c.target = c.r[kRipReg] + (k ? static_cast<u64>(i->imm) : i->next_off());
+  if (!c.code64_now) c.target = static_cast<u32>(c.target);
+  const BlockCache::Jump& j = c.blocks().jump(c.target);
+  if (j.rip != c.target || j.valid != c.links_valid || j.mode != c.mode || j.to->page != c.block->page) return;
+  c.block->link[k] = {c.target, j.to, c.links_valid};
+  if (c.budget < static_cast<i64>(j.to->n)) return;
+  return enter(c, j.to, c.target);
+}
 
 void chain_slow(Cpu& c, const Insn* i) {
   // `i` is the branch, or the end mark.
@@ -167,6 +184,7 @@ u64 Cpu::run(u64 steps) {
 /// Runs `b` and whatever it chains to, then settles the account of where it was left.
 void Cpu::execute(Block& b) {
   const bool sti = sti_shadow, movss = movss_shadow, trap = flags & rflags::TF, resume = flags & rflags::RF;
+  const bool guest = non_root();
   const u64 run_start = static_cast<u64>(budget);
   enter(*this, &b, rip);
 
@@ -184,12 +202,14 @@ void Cpu::execute(Block& b) {
     case Next::end: case Next::seq: rip = (r[kRipReg] + i.next_off()) & wrap; break;
     case Next::again: case Next::fault: rip = (r[kRipReg] + i.off) & wrap; break;
   }
+  const bool entered = non_root() != guest;  // VM entry and exit bring their own blocking and traps
   if (why != Next::fault) {
+    careful = false;
+    if (entered) return;
     if (sti) sti_shadow = false;
     if (movss) movss_shadow = false;
     if (resume && why != Next::leave) flags &= ~rflags::RF;
     if (trap) { pending_debug |= u64{1} << 14; attention = true; }  // SDM 3B "Single-Step Exception Condition"
-    careful = false;
     return;
   }
   switch (fault.kind) {
@@ -200,10 +220,11 @@ void Cpu::execute(Block& b) {
     case Fault::Kind::stopped: break;
     default:
       careful = false;
-      if (sti) sti_shadow = false;
-      if (movss) movss_shadow = false;
       --budget;
       deliver();
+      if (non_root() != guest) break;
+      if (sti) sti_shadow = false;
+      if (movss) movss_shadow = false;
   }
 }
 

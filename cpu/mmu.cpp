@@ -229,6 +229,7 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
     la = static_cast<u32>(la);
   }
   if (explicit_ && c.host.tag == 4095 && misaligned(c, la, size)) { c.raise(AC, 0); return false; }
+  c.contexts.code_dropped();
   unsigned done = 0;
   while (done < size) {
     u64 at = la + done;
@@ -241,8 +242,9 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
     s.part[s.n++] = {at, h, n, ram};
     done += n;
     if (c.careful) continue;
-    // SDM has no words for it: the instruction is done again, alone.
-    if (!ram || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) {
+    // SDM has no words for it: the instruction is done again, alone. So it is when filling the TLB has thrown out a page that code
+    // was fetched from, perhaps this code: the next fetch has to look at an exact boundary, however execution is cut into blocks.
+    if (!ram || c.contexts.code_dropped() || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) {
       c.fault = {};
       c.fault.kind = Fault::Kind::careful;
       return false;

@@ -107,8 +107,8 @@ bool Cpu::pending() {
 bool Cpu::idle() const {
   switch (activity) {
     case Activity::active: return false;
-    case Activity::wait_for_sipi: return !(sipi_pending || (init_pending && (!vmx.on || non_root())));
-    case Activity::shutdown: return !(init_pending && (!vmx.on || non_root())) && !(non_root() && (nmi_pending || intr(*this, pic_intr_)));
+    case Activity::wait_for_sipi: return !(sipi_pending || (init_pending && !vmx.on));
+    case Activity::shutdown: return !(init_pending && (!vmx.on || non_root())) && !(non_root() && nmi_pending);
     case Activity::hlt: break;
   }
   if (init_pending && (!vmx.on || non_root())) return false;

@@ -51,7 +51,7 @@ struct BitTest {
       if (VT_LIKELY(i.ea() == Ea::plain64)) la = c.ea(i) + static_cast<u64>(away);
       else if (!c.linear_seg(i.seg, (c.ea(i) + static_cast<u64>(away)) & address_mask(i), sizeof(T), Op::kWrites, la)) return Next::fault;
       if constexpr (Op::kWrites) {
-        if (!modify_at<T>(c, la, i.seg, [&](T a) { return step<T>(c, a, n); })) return Next::fault;
+        if (!c.template modify_at<T>(la, i.seg, [&](T a) { return step<T>(c, a, n); })) return Next::fault;
       } else {
         T a;
         if (!c.template load_at<T>(la, a, i.seg)) return Next::fault;

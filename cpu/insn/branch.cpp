@@ -114,25 +114,25 @@ using attr::ends_block, attr::force64, attr::no64;
 constexpr u32 kNear = ends_block | force64;
 
 #define CC_ROWS(cc, d, n)                                                          \
-  {"J" cc, "7" d " cb", "Jb", kNear, always, VT_1(Jcc<n>::f)},                       \
-  {"J" cc, "0F 8" d " cz", "Jz", kNear, always, VT_1(Jcc<n>::f)},                    \
+  {"J" cc, "7" d " cb", "Jb", kNear, always, VT_J(Jcc<n>::f)},                       \
+  {"J" cc, "0F 8" d " cz", "Jz", kNear, always, VT_J(Jcc<n>::f)},                    \
   {"SET" cc, "0F 9" d " /r", "Eb", 0, always, VT_BM(Setcc<n>::f)}
 
 constexpr Def kRows[] = {
     CC_ROWS("O", "0", 0), CC_ROWS("NO", "1", 1), CC_ROWS("B", "2", 2), CC_ROWS("AE", "3", 3), CC_ROWS("E", "4", 4), CC_ROWS("NE", "5", 5),
     CC_ROWS("BE", "6", 6), CC_ROWS("A", "7", 7), CC_ROWS("S", "8", 8), CC_ROWS("NS", "9", 9), CC_ROWS("P", "A", 10), CC_ROWS("NP", "B", 11),
     CC_ROWS("L", "C", 12), CC_ROWS("GE", "D", 13), CC_ROWS("LE", "E", 14), CC_ROWS("G", "F", 15),
-    {"JMP", "EB cb", "Jb", kNear, always, VT_1(jmp_rel)},
-    {"JMP", "E9 cz", "Jz", kNear, always, VT_1(jmp_rel)},
+    {"JMP", "EB cb", "Jb", kNear, always, VT_J(jmp_rel)},
+    {"JMP", "E9 cz", "Jz", kNear, always, VT_J(jmp_rel)},
     {"JMP", "FF /4", "Ev", kNear, always, VT_TM(jmp_rm)},
     {"CALL", "E8 cz", "Jz", kNear, always, VT_T(call_rel)},
     {"CALL", "FF /2", "Ev", kNear, always, VT_TM(call_rm)},
     {"RET", "C3", "", kNear, always, VT_T(ret_near)},
     {"RET", "C2 iw", "Iw", kNear, always, VT_T(ret_near)},
-    {"LOOPNE", "E0 cb", "Jb", kNear, always, VT_1(Loop<loopne>::f)},
-    {"LOOPE", "E1 cb", "Jb", kNear, always, VT_1(Loop<loope>::f)},
-    {"LOOP", "E2 cb", "Jb", kNear, always, VT_1(Loop<loop>::f)},
-    {"JRCXZ", "E3 cb", "Jb", kNear, always, VT_1(Loop<jrcxz>::f)},
+    {"LOOPNE", "E0 cb", "Jb", kNear, always, VT_J(Loop<loopne>::f)},
+    {"LOOPE", "E1 cb", "Jb", kNear, always, VT_J(Loop<loope>::f)},
+    {"LOOP", "E2 cb", "Jb", kNear, always, VT_J(Loop<loop>::f)},
+    {"JRCXZ", "E3 cb", "Jb", kNear, always, VT_J(Loop<jrcxz>::f)},
     {"JMPF", "EA cp", "Ap", ends_block | no64, always, VT_1(jmp_far_imm)},
     {"CALLF", "9A cp", "Ap", ends_block | no64, always, VT_1(call_far_imm)},
     {"JMPF", "FF /5", "Mp", ends_block, always, VT_T(jmp_far_mem)},

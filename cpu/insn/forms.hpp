@@ -57,21 +57,4 @@ VT_INLINE bool condition(const C& c) {
   return v != static_cast<bool>(N & 1);
 }
 
-/// Read-modify-write at a linear address whose segment checks are made (bit strings).
-template <class T, class C, class F>
-[[nodiscard]] VT_INLINE bool modify_at(C& c, u64 la, u8 s, F f) {
-  const HostCache::Entry& e = c.host.wr[HostCache::slot(la)];
-  T v;
-  if (VT_LIKELY((((la + sizeof(T) - 1) & kPageMask) | c.host.tag) == e.tag)) {
-    void* p = reinterpret_cast<void*>(e.addend + la);
-    std::memcpy(&v, p, sizeof(T));
-    v = f(v);
-    std::memcpy(p, &v, sizeof(T));
-    return true;
-  }
-  if (!c.load_for_write(la, &v, sizeof(T), s)) return false;
-  v = f(v);
-  return c.store_slow(la, &v, sizeof(T), s);
-}
-
 }  // namespace vt::cpu

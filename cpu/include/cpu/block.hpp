@@ -20,10 +20,12 @@ inline constexpr u16 code_size = 3,      ///< 0: 16, 1: 32, 2: 64 bits
     single = 0x8000;                     ///< a block of one instruction: stepping, shadows, devices, the end of a slice
 }
 
+extern Block kNoBlock;  ///< dead for ever: what an unmade link points to
+
 struct Link {
   u64 rip = 0;        ///< target for which `to` was found
-  Block* to = nullptr;
-  u32 valid = 0;      ///< Cpu::links_valid at that time
+  Block* to = &kNoBlock;
+  u64 valid = 0;      ///< Cpu::links_valid at that time
 };
 
 struct Block {
@@ -67,7 +69,7 @@ class BlockCache {
   bool full() const { return used_ > kLimit; }
 
   /// By rip, for the running context: what indirect jumps and unlinked blocks look up first.
-  struct Jump { u64 rip = 0; Block* to = nullptr; u32 valid = 0; u16 mode = 0; };
+  struct Jump { u64 rip = 0; Block* to = nullptr; u64 valid = 0; u16 mode = 0; };
   Jump& jump(u64 rip) { return jump_[(rip ^ (rip >> 12)) & (kJumps - 1)]; }
 
  private:
@@ -91,6 +93,17 @@ VT_INLINE void enter(Cpu& c, Block* b, u64 rip) {
   c.budget -= b->n;
   c.r[kRipReg] = rip - b->first_off;
   return b->insns->fn(c, b->insns);
+}
+
+/// Continues within the page of the running block: nothing has to be asked, as the translation that the block is fetched by holds
+/// for its neighbours (whatever drops it leaves the chain at once). `k`: the link; a Jcc has 0 for falling through, 1 for taken.
+void chain_local_slow(Cpu& c, const Insn* i, unsigned k);
+VT_INLINE void chain_local(Cpu& c, const Insn* i, unsigned k) {
+  Block* to = c.block->link[k].to;
+  if (VT_UNLIKELY(c.budget < static_cast<i64>(to->n))) return chain_local_slow(c, i, k);
+  c.block = to;
+  c.budget -= to->n;
+  return to->insns->fn(c, to->insns);
 }
 
 VT_INLINE void chain(Cpu& c, const Insn* i) {

@@ -3,6 +3,8 @@
 /// space and access rights. Derived, not state. Going back to a recent context (system call, VM exit) finds its host
 /// pointers and links again. Follows the architectural TLB: what that drops is dropped here.
 #pragma once
+#include <utility>
+
 #include "cpu/host_cache.hpp"
 #include "cpu/tlb.hpp"
 
@@ -23,6 +25,8 @@ class Contexts final : public TlbObserver {
   void void_links();
   void dropped(u64 la, u64 size) override;
   void dropped_all() override { forget_all(); }
+  /// Has a translation of a page that code was fetched from gone since the last call?
+  bool code_dropped() { return std::exchange(code_dropped_, false); }
 
  private:
   /// What a cached translation's use depends on beyond the linear page.
@@ -34,7 +38,7 @@ class Contexts final : public TlbObserver {
   };
   struct Slot {
     Key key;
-    u32 id = 0;  ///< host tag or links id; 0: empty
+    u64 id = 0;  ///< host tag or links id; 0: empty
   };
   static constexpr unsigned kSlots = 64;
   static constexpr u16 kLastTag = 4094, kBypass = 4095;
@@ -45,8 +49,9 @@ class Contexts final : public TlbObserver {
   Slot tags_[kSlots], links_[kSlots];
   Key key_, fetch_key_;  ///< the second: with the rights that matter to fetches only, so that STAC keeps block links
   TlbContext tlb_{};
-  u32 next_tag_ = 1, next_links_ = 1;
-  bool bypass_ = false;
+  u32 next_tag_ = 1;
+  u64 next_links_ = 1;  ///< never repeats
+  bool bypass_ = false, code_dropped_ = false;
 };
 
 }  // namespace vt::cpu

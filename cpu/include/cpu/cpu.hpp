@@ -139,20 +139,23 @@ class Cpu : public CpuState {
   template <class T, class F>
   [[nodiscard]] bool modify(const Insn& i, F f) {
     u64 la;
-    if (!linear(i, sizeof(T), true, la)) return false;
+    return linear(i, sizeof(T), true, la) && modify_at<T>(la, i.seg, f);
+  }
+  /// The same at a linear address whose segment checks are made.
+  template <class T, class F>
+  [[nodiscard]] bool modify_at(u64 la, u8 s, F f) {
     const HostCache::Entry& e = host.wr[HostCache::slot(la)];
+    T v;
     if (VT_LIKELY((((la + sizeof(T) - 1) & kPageMask) | host.tag) == e.tag)) {
       void* p = reinterpret_cast<void*>(e.addend + la);
-      T v;
       std::memcpy(&v, p, sizeof(T));
       v = f(v);
       std::memcpy(p, &v, sizeof(T));
       return true;
     }
-    T v;
-    if (!load_for_write(la, &v, sizeof(T), i.seg)) return false;
+    if (!load_for_write(la, &v, sizeof(T), s)) return false;
     v = f(v);
-    return store_slow(la, &v, sizeof(T), i.seg);
+    return store_slow(la, &v, sizeof(T), s);
   }
   /// Alignment that the instruction demands whatever EFLAGS.AC says (SSE): #GP(0) or #SS(0) is recorded.
   [[nodiscard]] bool aligned(u64 la, unsigned size, u8 s = DS) { return VT_LIKELY(!(la & (size - 1))) || (gp(0), false); }
@@ -257,7 +260,7 @@ class Cpu : public CpuState {
   i64 budget = 0;                           ///< steps left after the block that executes
   bool careful = false;                     ///< one instruction, alone: devices and stores into code are allowed now
   bool leave_run = false;                   ///< a device was reached: run() returns after this step
-  u32 links_valid = 1;                      ///< Block links made under another value are void
+  u64 links_valid = 1;                      ///< Block links made under another value are void
   Next why = Next::seq;                     ///< why the chain was left
   const Insn* left_at = nullptr;
   void want_attention() { attention = true; }  ///< something asynchronous may be pending

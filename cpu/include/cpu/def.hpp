@@ -39,7 +39,8 @@ struct Def {
   const char* operands;
   u32 attrs;
   Feature feature;
-  Fn fn[3][2];  ///< by operand size (16, 32, 64), then register or memory form
+  Fn fn[3][2];             ///< by operand size (16, 32, 64), then register or memory form
+  Fn fn64[3][2] = {};      ///< the same for Cpu64 (64-bit mode, no segment base); null: `fn` serves
 };
 
 /// Continues at Cpu::target: through the block's link if it is still good, else by look-up, else leaves the chain.

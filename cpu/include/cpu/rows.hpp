@@ -5,14 +5,16 @@
 #pragma once
 #include "cpu/block.hpp"
 #include "cpu/cpu.hpp"
+#include "cpu/cpu64.hpp"
 #include "cpu/def.hpp"
 
 namespace vt::cpu {
 
-template <class C, Next (*F)(C&, const Insn&), bool NeedsCur>
-void run(C& c, const Insn* i) {
+/// `P`: the processor type that F is instantiated for (Cpu or Cpu64). `NeedsCur`: it may ask which instruction executes.
+template <class P, Next (*F)(P&, const Insn&), bool NeedsCur>
+void run(Cpu& c, const Insn* i) {
   if constexpr (NeedsCur) c.cur = i;
-  const Next n = F(c, *i);
+  const Next n = F(static_cast<P&>(c), *i);
   if (VT_LIKELY(n == Next::seq)) {
     ++i;
     return i->fn(c, i);
@@ -24,16 +26,23 @@ void run(C& c, const Insn* i) {
 
 // One function for everything.
 #define VT_1(f) {{run<C, f<C>, true>, run<C, f<C>, true>}, {run<C, f<C>, true>, run<C, f<C>, true>}, {run<C, f<C>, true>, run<C, f<C>, true>}}
+// ... and once more for Cpu64.
+#define VT_J(f) VT_1(f), {{run<Cpu64, f<Cpu64>, true>, run<Cpu64, f<Cpu64>, true>}, {run<Cpu64, f<Cpu64>, true>, run<Cpu64, f<Cpu64>, true>}, {run<Cpu64, f<Cpu64>, true>, run<Cpu64, f<Cpu64>, true>}}
 // f<C, M>: register or memory form, any operand size.
-#define VT_M(f) {{run<C, f<C, false>, false>, run<C, f<C, true>, true>}, {run<C, f<C, false>, false>, run<C, f<C, true>, true>}, {run<C, f<C, false>, false>, run<C, f<C, true>, true>}}
+#define VT_M_(P, f) {{run<P, f<P, false>, false>, run<P, f<P, true>, true>}, {run<P, f<P, false>, false>, run<P, f<P, true>, true>}, {run<P, f<P, false>, false>, run<P, f<P, true>, true>}}
+#define VT_M(f) VT_M_(C, f), VT_M_(Cpu64, f)
 // f<C, T>: T by operand size (u16, u32, u64).
-#define VT_T(f) {{run<C, f<C, u16>, true>, run<C, f<C, u16>, true>}, {run<C, f<C, u32>, true>, run<C, f<C, u32>, true>}, {run<C, f<C, u64>, true>, run<C, f<C, u64>, true>}}
+#define VT_T_(P, f) {{run<P, f<P, u16>, true>, run<P, f<P, u16>, true>}, {run<P, f<P, u32>, true>, run<P, f<P, u32>, true>}, {run<P, f<P, u64>, true>, run<P, f<P, u64>, true>}}
+#define VT_T(f) VT_T_(C, f), VT_T_(Cpu64, f)
 // f<C, T, M>: T by operand size, M by form.
-#define VT_TM(f) {{run<C, f<C, u16, false>, false>, run<C, f<C, u16, true>, true>}, {run<C, f<C, u32, false>, false>, run<C, f<C, u32, true>, true>}, {run<C, f<C, u64, false>, false>, run<C, f<C, u64, true>, true>}}
+#define VT_TM_(P, f) {{run<P, f<P, u16, false>, false>, run<P, f<P, u16, true>, true>}, {run<P, f<P, u32, false>, false>, run<P, f<P, u32, true>, true>}, {run<P, f<P, u64, false>, false>, run<P, f<P, u64, true>, true>}}
+#define VT_TM(f) VT_TM_(C, f), VT_TM_(Cpu64, f)
 // f<C, u8, M>: byte operation.
-#define VT_BM(f) {{run<C, f<C, u8, false>, false>, run<C, f<C, u8, true>, true>}, {run<C, f<C, u8, false>, false>, run<C, f<C, u8, true>, true>}, {run<C, f<C, u8, false>, false>, run<C, f<C, u8, true>, true>}}
+#define VT_BM_(P, f) {{run<P, f<P, u8, false>, false>, run<P, f<P, u8, true>, true>}, {run<P, f<P, u8, false>, false>, run<P, f<P, u8, true>, true>}, {run<P, f<P, u8, false>, false>, run<P, f<P, u8, true>, true>}}
+#define VT_BM(f) VT_BM_(C, f), VT_BM_(Cpu64, f)
 // f<C, u8>
-#define VT_B(f) {{run<C, f<C, u8>, true>, run<C, f<C, u8>, true>}, {run<C, f<C, u8>, true>, run<C, f<C, u8>, true>}, {run<C, f<C, u8>, true>, run<C, f<C, u8>, true>}}
+#define VT_B_(P, f) {{run<P, f<P, u8>, true>, run<P, f<P, u8>, true>}, {run<P, f<P, u8>, true>, run<P, f<P, u8>, true>}, {run<P, f<P, u8>, true>, run<P, f<P, u8>, true>}}
+#define VT_B(f) VT_B_(C, f), VT_B_(Cpu64, f)
 
 /// Each instruction file exports its rows for the processor type.
 std::span<const Def> alu_rows();        // insn/alu.cpp: ADD..CMP, TEST, INC, DEC, NEG, NOT
