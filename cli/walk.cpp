@@ -195,7 +195,7 @@ class Walker {
         return;
       }
       const std::string rights = fmt::format("{}{}{}", w.w ? "writable" : "read-only", w.u ? ", user" : ", supervisor", w.nx ? ", no execute" : "");
-      text_ += fmt::format("  -> gpa {:#x}, {}, {} page\n", w.target.v, rights, size_text(u64{1} << w.shift));
+      text_ += fmt::format("  -> {} {:#x}, {}, {} page\n", nested ? "gpa" : "hpa", w.target.v, rights, size_text(u64{1} << w.shift));
       gpa = w.target;
       result_ = {{"why", "ok"}, {"gpa", hex(gpa.v)}, {"writable", w.w}, {"user", w.u}, {"no_execute", w.nx}, {"page_size", size_text(u64{1} << w.shift)}};
     } else {
