@@ -232,7 +232,7 @@ extern "C" void rt_start() {
   rt_gdt[kTss / 8 + 1] = u64{tss} >> 16 >> 16;
   write8(tss + 102, 104);  // the I/O permission map lies beyond the limit: none
   set_rsp0(reinterpret_cast<word>(ring0_stack) + sizeof ring0_stack);
-  asm volatile("ltr %w0" : : "r"(u32{kTss}));
+  asm volatile("ltr %w0; lldt %w1" : : "r"(u32{kTss}), "r"(0));  // a reset leaves LDTR usable: base 0, limit 64 KiB
   rt_main();
   printf("%u ok, %u failed\n", n_ok, n_failed);
   rt::exit(n_failed > 120 ? 120 : u8(n_failed));
