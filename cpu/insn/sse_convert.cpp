@@ -94,10 +94,10 @@ Next to_mmx(C& c, const Insn& i) {
   set_mm(c, i.reg, to);
   return Next::seq;
 }
-// CVTPI2PS, CVTPI2PD. The latter with a memory operand is no MMX instruction: no transition, no #MF.
+// CVTPI2PS, CVTPI2PD. With a memory operand they touch no MMX register: no transition, no #MF.
 template <class C, bool M, class T>
 Next from_mmx(C& c, const Insn& i) {
-  constexpr bool transition = !(M && sizeof(T) == 8);
+  constexpr bool transition = !M;
   if (transition && !fpu_ready(c)) return Next::fault;
   V64 from;
   if (!mm_source<C, M>(c, i, from)) return Next::fault;
@@ -120,7 +120,8 @@ constexpr u32 S = attr::sse, SM = attr::sse | attr::mmx;
   {run<C, f<C, false, T, i64 __VA_ARGS__>, true>, run<C, f<C, true, T, i64 __VA_ARGS__>, true>}}
 #define VT_COMMA ,
 constexpr Def kRows[] = {
-  {"CVTPI2PS",  "NP 0F 2A /r", "Vq,Qq",    SM, sse,  VT_OP(from_mmx, u32)},
+  {"CVTPI2PS",  "NP 0F 2A /r", "Vq,Nq",    SM, sse,  VT_OP(from_mmx, u32)},
+  {"CVTPI2PS",  "NP 0F 2A /r", "Vq,Mq",    S,  sse,  VT_OP(from_mmx, u32)},
   {"CVTPI2PD",  "66 0F 2A /r", "Vdq,Nq",   SM, sse2, VT_OP(from_mmx, u64)},
   {"CVTPI2PD",  "66 0F 2A /r", "Vdq,Mq",   S,  sse2, VT_OP(from_mmx, u64)},
   {"CVTSI2SS",  "F3 0F 2A /r", "Vd,Ed/q",  S,  sse,  VT_GPR(from_gpr, u32)},

@@ -19,8 +19,9 @@ struct MinMax {
   static T f(Env& e, T a, T b) {
     const Num x = number(e, a), y = number(e, b);
     const Order o = sf::compare(e, x, y, false);
-    if (o == Order::unordered) return b;
-    return encode<T>(o == (Max ? Order::greater : Order::less) ? x : y);
+    const bool first = o == (Max ? Order::greater : Order::less);
+    const Num& n = first ? x : y;
+    return n.kind == Kind::zero ? encode<T>(n) : first ? a : b;  // DAZ may have made a zero of a denormal
   }
 };
 

@@ -148,7 +148,7 @@ Next round_scalar(C& c, const Insn& i) {
 }
 
 // DPPS, DPPD: products (imm 7:4 selects), sums by pairs, results where imm 3:0 says. An unmasked exception of one stage
-// ends it before the next.
+// ends it before the next. Which of several NaNs is passed on is up to the implementation.
 template <class C, bool M, class T>
 Next dot_product(C& c, const Insn& i) {
   V128 b;

@@ -20,12 +20,12 @@ Mem80 to_mem(const X87Reg& r) {
   return m;
 }
 
-/// Pushes after the operand is known: `e` holds its exceptions.
+/// Pushes after the operand is known: `e` holds its exceptions. An unmasked DE is reported, but the value is loaded.
 template <class C>
 Next push_value(C& c, const Insn& i, const Env& e, const X87Reg& v) {
   if (!st_empty(c.fpu, 7)) {
     if (fpu_stack_fault(c, i, true)) fpu_push(c.fpu, kIndefinite);
-  } else if (fpu_settle(c, i, e)) {
+  } else if (fpu_settle(c, i, e) || !(e.flags & sf::IE)) {
     fpu_push(c.fpu, v);
   }
   return Next::seq;
@@ -49,7 +49,7 @@ Next fld_m80(C& c, const Insn& i) {
 template <class C>
 Next fld_st(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
-  if (!st_empty(c.fpu, 7) || !st_empty(c.fpu, i.rm)) return push_value(c, i, fpu_env(c.fpu), st(c.fpu, i.rm));
+  if (!st_empty(c.fpu, i.rm)) return push_value(c, i, fpu_env(c.fpu), st(c.fpu, i.rm));
   if (fpu_stack_fault(c, i, false)) fpu_push(c.fpu, kIndefinite);
   return Next::seq;
 }
@@ -94,9 +94,10 @@ Next fld_constant(C& c, const Insn& i) {
 
 /// Stores `v` unless an unmasked exception forbids it; then flags, then the pop.
 template <class C, class T>
-Next store_value(C& c, const Insn& i, const Env& e, const T& v, bool pop) {
+Next store_value(C& c, const Insn& i, Env e, const T& v, bool pop) {
   const bool stored = !(e.flags & ~e.masks & (sf::kBefore | sf::OE | sf::UE));
   if (stored && !c.store(i, v)) return Next::fault;
+  if (!stored) e.flags &= static_cast<u8>(~sf::PE), e.rounded_up = false;
   fpu_settle(c, i, e);
   if (stored && pop) fpu_pop(c.fpu);
   return Next::seq;
@@ -197,7 +198,7 @@ Next move_top(C& c, const Insn& i) {  // FINCSTP, FDECSTP: tags stay
 template <class C, bool Pop>
 Next ffree(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
-  note_instruction(c, i);
+  fpu_settle(c, i, fpu_env(c.fpu));
   c.fpu.tags &= static_cast<u8>(~(1 << ((fpu_top(c.fpu) + i.rm) & 7)));
   if (Pop) fpu_pop(c.fpu);
   return Next::seq;
@@ -209,7 +210,7 @@ Next fcmov(C& c, const Insn& i) {
     if (fpu_stack_fault(c, i, false)) set_st(c.fpu, 0, kIndefinite);
     return Next::seq;
   }
-  fpu_settle(c, i, fpu_env(c.fpu));
+  note_instruction(c, i);  // C1 stays
   constexpr unsigned kind = Condition & 3;
   const bool holds = kind == 0 ? c.lf.cf() : kind == 1 ? c.lf.zf() : kind == 2 ? c.lf.cf() || c.lf.zf() : c.lf.pf();
   if (holds != (Condition >= 4)) st(c.fpu, 0) = st(c.fpu, i.rm);

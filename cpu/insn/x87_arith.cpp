@@ -102,11 +102,18 @@ Num scale(Env& e, const Num& a, const Num& b) {
   if (b.kind == Kind::finite && b.exp >= 0) n = b.exp > 16 ? 0x20000 : static_cast<i32>(b.sig >> (63 - b.exp));
   if (b.sign) n = -n;
   sf::Exact x = sf::exact(a);
+  if (b.kind == Kind::zero) {  // nothing is scaled: no underflow
+    Env quiet = e;
+    quiet.masks |= sf::UE;
+    return sf::round(quiet, x, sf::kF80);
+  }
   x.exp += n;
   Num v = sf::round(e, x, sf::kF80);
   // Unmasked overflow or underflow beyond what the adjusted exponent can hold.
-  if (v.kind == Kind::finite && v.exp > sf::kF80.emax) v = {Kind::inf, a.sign, false, 0, u64{1} << 63};
-  if (v.kind == Kind::finite && v.exp < sf::kF80.emin) v = {Kind::zero, a.sign};
+  const bool too_big = v.kind == Kind::finite && v.exp > sf::kF80.emax, too_small = v.kind == Kind::finite && v.exp < sf::kF80.emin;
+  if (too_big) v = {Kind::inf, a.sign, false, 0, u64{1} << 63};
+  if (too_small) v = {Kind::zero, a.sign};
+  if (too_big || too_small) e.flags |= sf::PE, e.rounded_up = too_big;
   return v;
 }
 template <class C>
@@ -143,16 +150,22 @@ Next fxtract(C& c, const Insn& i) {
   return Next::seq;
 }
 
+// C2 is cleared in any case but that of a partial result.
 /// FPREM, FPREM1. Exponents 64 or more apart: one partial reduction by 2^N, N from 32 to 63 (C2 set).
-struct Remainder { Num v; u64 quotient = 0; bool partial = false; };
+struct Remainder { Num v; u64 quotient = 0; bool partial = false, quotient_known = false; };
 Remainder remainder(Env& e, const Num& a, const Num& b, bool nearest) {
   Remainder r;
   if (a.nan() || b.nan()) return r.v = sf::propagate(e, a, b), r;
   if (a.kind == Kind::inf || b.kind == Kind::zero) return r.v = sf::invalid(e), r;
   if (a.denormal || b.denormal) e.flags |= sf::DE;
-  r.v = a;
+  r.v = a, r.quotient_known = true;
   if (a.kind == Kind::zero) return r;
-  const i32 d = b.kind == Kind::inf ? -2 : a.exp - b.exp;
+  if (b.kind == Kind::inf) {  // the dividend as it is: no underflow
+    Env quiet = e;
+    quiet.masks |= sf::UE;
+    return r.v = sf::round(quiet, sf::exact(a), sf::kF80), r;
+  }
+  const i32 d = a.exp - b.exp;
   u128 rest = a.sig;
   i32 exp = a.exp;
   bool sign = a.sign;
@@ -179,16 +192,16 @@ template <class C, bool Nearest>
 Next fprem(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
   if (st_empty(c.fpu, 0) || st_empty(c.fpu, 1)) {
-    if (fpu_stack_fault(c, i, false)) {
-      c.fpu.sw &= static_cast<u16>(~fsw::kCond);
-      set_st(c.fpu, 0, kIndefinite);
-    }
+    c.fpu.sw &= static_cast<u16>(~fsw::C2);
+    if (fpu_stack_fault(c, i, false)) set_st(c.fpu, 0, kIndefinite);
     return Next::seq;
   }
   Env e = fpu_env(c.fpu);
   const Remainder r = remainder(e, sf::unpack(st(c.fpu, 0)), sf::unpack(st(c.fpu, 1)), Nearest);
+  c.fpu.sw &= static_cast<u16>(~fsw::C2);
   if (!fpu_settle(c, i, e)) return Next::seq;
   set_st(c.fpu, 0, sf::pack80(r.v));
+  if (!r.quotient_known) return Next::seq;  // C0 and C3 are undefined: they stay
   const u64 q = r.partial ? 0 : r.quotient;
   c.fpu.sw = static_cast<u16>((c.fpu.sw & ~fsw::kCond) | (r.partial ? fsw::C2 : 0) | (q & 1 ? fsw::C1 : 0) | (q & 2 ? fsw::C3 : 0) | (q & 4 ? fsw::C0 : 0));
   return Next::seq;
@@ -209,14 +222,14 @@ template <class C>
 void compare_with(C& c, const Insn& i, const Num& b, bool empty, bool quiet, unsigned pops) {
   Order o = Order::unordered;
   if (empty || st_empty(c.fpu, 0)) {
-    if (!fpu_stack_fault(c, i, false)) return;
+    if (!fpu_stack_fault(c, i, false)) pops = 0;
   } else {
     Env e = fpu_env(c.fpu);
     const Num a = sf::unpack(st(c.fpu, 0));
     o = sf::compare(e, a, b, quiet);
-    if (!fpu_settle(c, i, e)) return;
+    if (!fpu_settle(c, i, e)) pops = 0;
   }
-  c.fpu.sw = static_cast<u16>((c.fpu.sw & ~fsw::kCond) | condition(o));
+  c.fpu.sw = static_cast<u16>((c.fpu.sw & ~fsw::kCond) | condition(o));  // also with an unmasked exception, which keeps the stack only
   while (pops--) fpu_pop(c.fpu);
 }
 template <class C, class T, bool Pop>
@@ -245,21 +258,24 @@ Next ftst(C& c, const Insn& i) {
   compare_with(c, i, Num{}, false, false, 0);
   return Next::seq;
 }
-// OF, SF and AF are cleared.
+// OF, SF and AF are cleared; C1 stays but for a stack fault.
 template <class C, bool Quiet, bool Pop>
 Next fcomi(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
   Order o = Order::unordered;
+  bool done;  // no unmasked exception; EFLAGS are written in any case, as silicon does
   if (st_empty(c.fpu, 0) || st_empty(c.fpu, i.rm)) {
-    if (!fpu_stack_fault(c, i, false)) return Next::seq;
+    done = fpu_stack_fault(c, i, false);
   } else {
     Env e = fpu_env(c.fpu);
     o = sf::compare(e, sf::unpack(st(c.fpu, 0)), sf::unpack(st(c.fpu, i.rm)), Quiet);
-    if (!fpu_settle(c, i, e)) return Next::seq;
+    const u16 c1 = c.fpu.sw & fsw::C1;
+    done = fpu_settle(c, i, e);
+    c.fpu.sw |= c1;
   }
   const u16 bits = condition(o);
   c.lf.set((bits & fsw::C0 ? rflags::CF : 0) | (bits & fsw::C2 ? rflags::PF : 0) | (bits & fsw::C3 ? rflags::ZF : 0));
-  if (Pop) fpu_pop(c.fpu);
+  if (Pop && done) fpu_pop(c.fpu);
   return Next::seq;
 }
 template <class C>

@@ -11,7 +11,11 @@ using sf::Env, sf::Exact, sf::Kind, sf::Num;
 constexpr Num kOneNum{Kind::finite, false, false, 0, u64{1} << 63};
 Num infinity(bool sign) { return {Kind::inf, sign, false, 0, u64{1} << 63}; }
 Num zero(bool sign) { return {Kind::zero, sign}; }
-Num rounded(Env& e, const Exact& x) { return sf::round(e, x, sf::kF80); }
+/// A finite result of these functions always counts as inexact.
+Num rounded(Env& e, const Exact& x) {
+  e.flags |= sf::PE;
+  return sf::round(e, x, sf::kF80);
+}
 bool is_one(const Num& a) { return a.kind == Kind::finite && a.exp == 0 && a.sig == u64{1} << 63; }
 
 // --- trigonometry -----------------------------------------------------------------------------------------
@@ -29,6 +33,12 @@ Trig trig(Env& e, const Num& a, TrigFn fn) {
   if (a.kind == Kind::zero) return t.first = fn == TrigFn::cos ? kOneNum : a, t;
   if (a.exp >= 63) return t.out_of_range = true, t;
   if (a.denormal) e.flags |= sf::DE;
+  if (a.exp < -64) {  // sin x = tan x = x, cos x = 1 to the last place in every rounding mode
+    e.flags |= sf::PE;
+    if (fn != TrigFn::cos && a.exp < sf::kF80.emin) e.flags |= sf::UE;
+    t.first = fn == TrigFn::cos ? kOneNum : sf::round(e, sf::exact(a), sf::kF80);
+    return t;
+  }
   const sf::SinCos v = sf::sin_cos(sf::exact(a));
   if (fn == TrigFn::tan) t.first = rounded(e, sf::tangent(v));
   else t.first = rounded(e, fn == TrigFn::cos ? v.cos : v.sin);
