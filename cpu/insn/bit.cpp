@@ -138,16 +138,16 @@ using attr::lockable;
 
 #define BIT_ROWS(name, Op, opcode, digit, lock)                              \
   {name, "0F " opcode " /r", "Ev,Gv", lock, always, VT_TM(BitTest<Op>::reg)}, \
-  {name, "0F BA " digit " ib", "Ev,Ib", lock, always, VT_TM(BitTest<Op>::imm)}
+  {name, "0F BA " digit " ib", "Ev,Ib", lock, always, VT_TMF(BitTest<Op>::imm)}
 
 constexpr Def kRows[] = {
     BIT_ROWS("BT", Bt, "A3", "/4", 0), BIT_ROWS("BTS", Bts, "AB", "/5", lockable),
     BIT_ROWS("BTR", Btr, "B3", "/6", lockable), BIT_ROWS("BTC", Btc, "BB", "/7", lockable),
-    {"BSF", "0F BC /r", "Gv,Ev", 0, always, VT_TM(Scan<true>::f)},
-    {"BSR", "0F BD /r", "Gv,Ev", 0, always, VT_TM(Scan<false>::f)},
+    {"BSF", "0F BC /r", "Gv,Ev", 0, always, VT_TMF(Scan<true>::f)},
+    {"BSR", "0F BD /r", "Gv,Ev", 0, always, VT_TMF(Scan<false>::f)},
     {"TZCNT", "F3 0F BC /r", "Gv,Ev", 0, bmi1, VT_TM(CountZeros<true>::f)},   // BSF where it is not offered
     {"LZCNT", "F3 0F BD /r", "Gv,Ev", 0, abm, VT_TM(CountZeros<false>::f)},   // BSR where it is not offered
-    {"POPCNT", "F3 0F B8 /r", "Gv,Ev", 0, popcnt, VT_TM(popcnt_)},
+    {"POPCNT", "F3 0F B8 /r", "Gv,Ev", 0, popcnt, VT_TMF(popcnt_)},
     {"CRC32", "F2 0F 38 F0 /r", "Gd,Eb", 0, sse4_2, VT_BM(crc32)},
     {"CRC32", "F2 0F 38 F1 /r", "Gd,Ev", 0, sse4_2, VT_TM(crc32)},
 };

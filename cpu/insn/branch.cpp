@@ -116,7 +116,7 @@ constexpr u32 kNear = ends_block | force64;
 #define CC_ROWS(cc, d, n)                                                          \
   {"J" cc, "7" d " cb", "Jb", kNear, always, VT_J(Jcc<n>::f)},                       \
   {"J" cc, "0F 8" d " cz", "Jz", kNear, always, VT_J(Jcc<n>::f)},                    \
-  {"SET" cc, "0F 9" d " /r", "Eb", 0, always, VT_BM(Setcc<n>::f)}
+  {"SET" cc, "0F 9" d " /r", "Eb", 0, always, VT_BMF(Setcc<n>::f)}
 
 constexpr Def kRows[] = {
     CC_ROWS("O", "0", 0), CC_ROWS("NO", "1", 1), CC_ROWS("B", "2", 2), CC_ROWS("AE", "3", 3), CC_ROWS("E", "4", 4), CC_ROWS("NE", "5", 5),
@@ -124,11 +124,11 @@ constexpr Def kRows[] = {
     CC_ROWS("L", "C", 12), CC_ROWS("GE", "D", 13), CC_ROWS("LE", "E", 14), CC_ROWS("G", "F", 15),
     {"JMP", "EB cb", "Jb", kNear, always, VT_J(jmp_rel)},
     {"JMP", "E9 cz", "Jz", kNear, always, VT_J(jmp_rel)},
-    {"JMP", "FF /4", "Ev", kNear, always, VT_TM(jmp_rm)},
-    {"CALL", "E8 cz", "Jz", kNear, always, VT_T(call_rel)},
-    {"CALL", "FF /2", "Ev", kNear, always, VT_TM(call_rm)},
-    {"RET", "C3", "", kNear, always, VT_T(ret_near)},
-    {"RET", "C2 iw", "Iw", kNear, always, VT_T(ret_near)},
+    {"JMP", "FF /4", "Ev", kNear, always, VT_TMF(jmp_rm)},
+    {"CALL", "E8 cz", "Jz", kNear, always, VT_TF(call_rel)},
+    {"CALL", "FF /2", "Ev", kNear, always, VT_TMF(call_rm)},
+    {"RET", "C3", "", kNear, always, VT_TF(ret_near)},
+    {"RET", "C2 iw", "Iw", kNear, always, VT_TF(ret_near)},
     {"LOOPNE", "E0 cb", "Jb", kNear, always, VT_J(Loop<loopne>::f)},
     {"LOOPE", "E1 cb", "Jb", kNear, always, VT_J(Loop<loope>::f)},
     {"LOOP", "E2 cb", "Jb", kNear, always, VT_J(Loop<loop>::f)},

@@ -13,44 +13,51 @@ namespace {
 using namespace alu;
 using C = Cpu64;
 
-template <Next (*F)(C&, const Insn&), bool Cur, int N>
+using Fast = Cpu64Fast;
+
+template <Next (*F)(C&, const Insn&), int N>
 void compare_and_branch(Cpu& c, const Insn* i) {
-  if constexpr (Cur) c.cur = i;
-  const Next n = F(static_cast<C&>(c), *i);
-  if (VT_UNLIKELY(n != Next::seq)) {
-    c.why = n;
-    c.left_at = i;
-    return;
-  }
+  F(static_cast<C&>(c), *i);  // registers only: cannot fault
+  return chain_local(c, i + 1, condition<N>(c));
+}
+template <Next (*F)(Fast&, const Insn&), Next (*Full)(C&, const Insn&), int N>
+void load_compare_and_branch(Cpu& c, const Insn* i) {
+  if (VT_UNLIKELY(F(static_cast<Fast&>(c), *i) != Next::seq)) return run_again<Full>(c, i);
   return chain_local(c, i + 1, condition<N>(c));
 }
 
 struct Row { Fn first; std::array<Fn, 16> fused; };
 
-template <Next (*F)(C&, const Insn&), bool Cur>
+template <Next (*F)(C&, const Insn&)>
 constexpr Row row() {
   return []<int... N>(std::integer_sequence<int, N...>) {
-    return Row{run<C, F, Cur>, {compare_and_branch<F, Cur, N>...}};
+    return Row{run<C, F, false>, {compare_and_branch<F, N>...}};
+  }(std::make_integer_sequence<int, 16>{});
+}
+template <Next (*F)(Fast&, const Insn&), Next (*Full)(C&, const Insn&)>
+constexpr Row load_row() {
+  return []<int... N>(std::integer_sequence<int, N...>) {
+    return Row{run_fast<F, Full>, {load_compare_and_branch<F, Full, N>...}};
   }(std::make_integer_sequence<int, 16>{});
 }
 
 constexpr Row kRows[] = {
-    row<Alu<Cmp>::rm_reg<C, u8, false>, false>(),  row<Alu<Cmp>::rm_reg<C, u32, false>, false>(), row<Alu<Cmp>::rm_reg<C, u64, false>, false>(),
-    row<Alu<Cmp>::rm_reg<C, u32, true>, true>(),   row<Alu<Cmp>::rm_reg<C, u64, true>, true>(),
-    row<Alu<Cmp>::reg_rm<C, u32, false>, false>(), row<Alu<Cmp>::reg_rm<C, u64, false>, false>(),
-    row<Alu<Cmp>::reg_rm<C, u32, true>, true>(),   row<Alu<Cmp>::reg_rm<C, u64, true>, true>(),
-    row<Alu<Cmp>::rm_imm<C, u8, false>, false>(),  row<Alu<Cmp>::rm_imm<C, u16, false>, false>(),
-    row<Alu<Cmp>::rm_imm<C, u32, false>, false>(), row<Alu<Cmp>::rm_imm<C, u64, false>, false>(),
-    row<Alu<Cmp>::rm_imm<C, u8, true>, true>(),    row<Alu<Cmp>::rm_imm<C, u32, true>, true>(), row<Alu<Cmp>::rm_imm<C, u64, true>, true>(),
-    row<Alu<Cmp>::acc_imm<C, u8, false>, false>(), row<Alu<Cmp>::acc_imm<C, u32, false>, false>(), row<Alu<Cmp>::acc_imm<C, u64, false>, false>(),
-    row<Alu<Test>::rm_reg<C, u8, false>, false>(), row<Alu<Test>::rm_reg<C, u32, false>, false>(), row<Alu<Test>::rm_reg<C, u64, false>, false>(),
-    row<Alu<Test>::rm_imm<C, u8, false>, false>(), row<Alu<Test>::rm_imm<C, u32, false>, false>(),
-    row<Alu<Test>::rm_imm<C, u8, true>, true>(),   row<Alu<Test>::acc_imm<C, u8, false>, false>(), row<Alu<Test>::acc_imm<C, u32, false>, false>(),
-    row<Alu<Sub>::rm_imm<C, u32, false>, false>(), row<Alu<Sub>::rm_imm<C, u64, false>, false>(),
-    row<Alu<Sub>::rm_reg<C, u32, false>, false>(), row<Alu<Sub>::rm_reg<C, u64, false>, false>(),
-    row<Alu<Add>::rm_imm<C, u32, false>, false>(), row<Alu<Add>::rm_imm<C, u64, false>, false>(),
-    row<Alu<And>::rm_imm<C, u32, false>, false>(), row<Alu<And>::rm_imm<C, u64, false>, false>(),
-    row<Unary<Dec>::rm<C, u32, false>, false>(),   row<Unary<Dec>::rm<C, u64, false>, false>(),
+    row<Alu<Cmp>::rm_reg<C, u8, false>>(),  row<Alu<Cmp>::rm_reg<C, u32, false>>(), row<Alu<Cmp>::rm_reg<C, u64, false>>(),
+    load_row<Alu<Cmp>::rm_reg<Fast, u32, true>, Alu<Cmp>::rm_reg<C, u32, true>>(),   load_row<Alu<Cmp>::rm_reg<Fast, u64, true>, Alu<Cmp>::rm_reg<C, u64, true>>(),
+    row<Alu<Cmp>::reg_rm<C, u32, false>>(), row<Alu<Cmp>::reg_rm<C, u64, false>>(),
+    load_row<Alu<Cmp>::reg_rm<Fast, u32, true>, Alu<Cmp>::reg_rm<C, u32, true>>(),   load_row<Alu<Cmp>::reg_rm<Fast, u64, true>, Alu<Cmp>::reg_rm<C, u64, true>>(),
+    row<Alu<Cmp>::rm_imm<C, u8, false>>(),  row<Alu<Cmp>::rm_imm<C, u16, false>>(),
+    row<Alu<Cmp>::rm_imm<C, u32, false>>(), row<Alu<Cmp>::rm_imm<C, u64, false>>(),
+    load_row<Alu<Cmp>::rm_imm<Fast, u8, true>, Alu<Cmp>::rm_imm<C, u8, true>>(),    load_row<Alu<Cmp>::rm_imm<Fast, u32, true>, Alu<Cmp>::rm_imm<C, u32, true>>(), load_row<Alu<Cmp>::rm_imm<Fast, u64, true>, Alu<Cmp>::rm_imm<C, u64, true>>(),
+    row<Alu<Cmp>::acc_imm<C, u8, false>>(), row<Alu<Cmp>::acc_imm<C, u32, false>>(), row<Alu<Cmp>::acc_imm<C, u64, false>>(),
+    row<Alu<Test>::rm_reg<C, u8, false>>(), row<Alu<Test>::rm_reg<C, u32, false>>(), row<Alu<Test>::rm_reg<C, u64, false>>(),
+    row<Alu<Test>::rm_imm<C, u8, false>>(), row<Alu<Test>::rm_imm<C, u32, false>>(),
+    load_row<Alu<Test>::rm_imm<Fast, u8, true>, Alu<Test>::rm_imm<C, u8, true>>(),   row<Alu<Test>::acc_imm<C, u8, false>>(), row<Alu<Test>::acc_imm<C, u32, false>>(),
+    row<Alu<Sub>::rm_imm<C, u32, false>>(), row<Alu<Sub>::rm_imm<C, u64, false>>(),
+    row<Alu<Sub>::rm_reg<C, u32, false>>(), row<Alu<Sub>::rm_reg<C, u64, false>>(),
+    row<Alu<Add>::rm_imm<C, u32, false>>(), row<Alu<Add>::rm_imm<C, u64, false>>(),
+    row<Alu<And>::rm_imm<C, u32, false>>(), row<Alu<And>::rm_imm<C, u64, false>>(),
+    row<Unary<Dec>::rm<C, u32, false>>(),   row<Unary<Dec>::rm<C, u64, false>>(),
 };
 
 }  // namespace

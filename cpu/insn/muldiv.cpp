@@ -168,17 +168,17 @@ using enum Feature;
 using attr::no64;
 
 constexpr Def kRows[] = {
-    {"MUL", "F6 /4", "Eb", 0, always, VT_BM(mul)},
-    {"MUL", "F7 /4", "Ev", 0, always, VT_TM(mul)},
-    {"IMUL", "F6 /5", "Eb", 0, always, VT_BM(imul1)},
-    {"IMUL", "F7 /5", "Ev", 0, always, VT_TM(imul1)},
-    {"IMUL", "0F AF /r", "Gv,Ev", 0, always, VT_TM(imul2)},
-    {"IMUL", "69 /r iz", "Gv,Ev,Iz", 0, always, VT_TM(imul3)},
-    {"IMUL", "6B /r ib", "Gv,Ev,Ib", 0, always, VT_TM(imul3)},
-    {"DIV", "F6 /6", "Eb", 0, always, VT_BM(div_unsigned)},
-    {"DIV", "F7 /6", "Ev", 0, always, VT_TM(div_unsigned)},
-    {"IDIV", "F6 /7", "Eb", 0, always, VT_BM(div_signed)},
-    {"IDIV", "F7 /7", "Ev", 0, always, VT_TM(div_signed)},
+    {"MUL", "F6 /4", "Eb", 0, always, VT_BMF(mul)},
+    {"MUL", "F7 /4", "Ev", 0, always, VT_TMF(mul)},
+    {"IMUL", "F6 /5", "Eb", 0, always, VT_BMF(imul1)},
+    {"IMUL", "F7 /5", "Ev", 0, always, VT_TMF(imul1)},
+    {"IMUL", "0F AF /r", "Gv,Ev", 0, always, VT_TMF(imul2)},
+    {"IMUL", "69 /r iz", "Gv,Ev,Iz", 0, always, VT_TMF(imul3)},
+    {"IMUL", "6B /r ib", "Gv,Ev,Ib", 0, always, VT_TMF(imul3)},
+    {"DIV", "F6 /6", "Eb", 0, always, VT_BMF(div_unsigned)},
+    {"DIV", "F7 /6", "Ev", 0, always, VT_TMF(div_unsigned)},
+    {"IDIV", "F6 /7", "Eb", 0, always, VT_BMF(div_signed)},
+    {"IDIV", "F7 /7", "Ev", 0, always, VT_TMF(div_signed)},
     {"AAM", "D4 ib", "Ib", no64, always, VT_1(aam)},
     {"AAD", "D5 ib", "Ib", no64, always, VT_1(aad)},
 };

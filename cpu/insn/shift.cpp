@@ -174,20 +174,20 @@ using C = Cpu;
 using enum Feature;
 
 #define SHIFT_ROWS(name, Op, digit)                                         \
-  {name, "C0 " digit " ib", "Eb,Ib", 0, always, VT_BM(Shift<Op>::imm)},      \
-  {name, "C1 " digit " ib", "Ev,Ib", 0, always, VT_TM(Shift<Op>::imm)},      \
-  {name, "D0 " digit, "Eb,1", 0, always, VT_BM(Shift<Op>::one)},             \
-  {name, "D1 " digit, "Ev,1", 0, always, VT_TM(Shift<Op>::one)},             \
-  {name, "D2 " digit, "Eb,CL", 0, always, VT_BM(Shift<Op>::cl)},             \
-  {name, "D3 " digit, "Ev,CL", 0, always, VT_TM(Shift<Op>::cl)}
+  {name, "C0 " digit " ib", "Eb,Ib", 0, always, VT_BMF(Shift<Op>::imm)},      \
+  {name, "C1 " digit " ib", "Ev,Ib", 0, always, VT_TMF(Shift<Op>::imm)},      \
+  {name, "D0 " digit, "Eb,1", 0, always, VT_BMF(Shift<Op>::one)},             \
+  {name, "D1 " digit, "Ev,1", 0, always, VT_TMF(Shift<Op>::one)},             \
+  {name, "D2 " digit, "Eb,CL", 0, always, VT_BMF(Shift<Op>::cl)},             \
+  {name, "D3 " digit, "Ev,CL", 0, always, VT_TMF(Shift<Op>::cl)}
 
 constexpr Def kRows[] = {
     SHIFT_ROWS("ROL", Rol, "/0"), SHIFT_ROWS("ROR", Ror, "/1"), SHIFT_ROWS("RCL", Rcl, "/2"), SHIFT_ROWS("RCR", Rcr, "/3"),
     SHIFT_ROWS("SHL", Shl, "/4"), SHIFT_ROWS("SHR", Shr, "/5"), SHIFT_ROWS("SHL", Shl, "/6"), SHIFT_ROWS("SAR", Sar, "/7"),
-    {"SHLD", "0F A4 /r ib", "Ev,Gv,Ib", 0, always, VT_TM(Double<Shld>::imm)},
-    {"SHLD", "0F A5 /r", "Ev,Gv,CL", 0, always, VT_TM(Double<Shld>::cl)},
-    {"SHRD", "0F AC /r ib", "Ev,Gv,Ib", 0, always, VT_TM(Double<Shrd>::imm)},
-    {"SHRD", "0F AD /r", "Ev,Gv,CL", 0, always, VT_TM(Double<Shrd>::cl)},
+    {"SHLD", "0F A4 /r ib", "Ev,Gv,Ib", 0, always, VT_TMF(Double<Shld>::imm)},
+    {"SHLD", "0F A5 /r", "Ev,Gv,CL", 0, always, VT_TMF(Double<Shld>::cl)},
+    {"SHRD", "0F AC /r ib", "Ev,Gv,Ib", 0, always, VT_TMF(Double<Shrd>::imm)},
+    {"SHRD", "0F AD /r", "Ev,Gv,CL", 0, always, VT_TMF(Double<Shrd>::cl)},
 };
 #undef SHIFT_ROWS
 

@@ -138,12 +138,12 @@ using enum Feature;
 using attr::ends_block, attr::def64, attr::no64;
 
 constexpr Def kRows[] = {
-    {"PUSH", "50 +r", "Zv", def64, always, VT_T(push_reg)},
-    {"POP", "58 +r", "Zv", def64, always, VT_T(pop_reg)},
-    {"PUSH", "68 iz", "Iz", def64, always, VT_T(push_imm)},
-    {"PUSH", "6A ib", "Ib", def64, always, VT_T(push_imm)},
-    {"PUSH", "FF /6", "Ev", def64, always, VT_TM(push_rm)},
-    {"POP", "8F /0", "Ev", def64, always, VT_TM(pop_rm)},
+    {"PUSH", "50 +r", "Zv", def64, always, VT_TF(push_reg)},
+    {"POP", "58 +r", "Zv", def64, always, VT_TF(pop_reg)},
+    {"PUSH", "68 iz", "Iz", def64, always, VT_TF(push_imm)},
+    {"PUSH", "6A ib", "Ib", def64, always, VT_TF(push_imm)},
+    {"PUSH", "FF /6", "Ev", def64, always, VT_TMF(push_rm)},
+    {"POP", "8F /0", "Ev", def64, always, VT_TMF(pop_rm)},
     {"PUSH", "06", "ES", no64, always, VT_T(Sreg<ES>::push)},
     {"PUSH", "0E", "CS", no64, always, VT_T(Sreg<CS>::push)},
     {"PUSH", "16", "SS", no64, always, VT_T(Sreg<SS>::push)},
@@ -158,7 +158,7 @@ constexpr Def kRows[] = {
     {"PUSHA", "60", "", no64, always, VT_T(pusha)},
     {"POPA", "61", "", no64, always, VT_T(popa)},
     {"ENTER", "C8 iw ib", "Iw,Ib", def64, always, VT_T(enter_frame)},
-    {"LEAVE", "C9", "", def64, always, VT_T(leave_frame)},
+    {"LEAVE", "C9", "", def64, always, VT_TF(leave_frame)},
 };
 
 }  // namespace

@@ -37,4 +37,52 @@ class Cpu64 : public Cpu {
   }
 };
 
+/// The same with memory accesses that only look at the host-pointer cache: a miss returns false without a fault, and the wrapper
+/// (run_fast in rows.hpp) does the instruction again with Cpu64, which is as good as a fault that went away. No calls are left on
+/// the hot path, so that functions need no frame.
+class Cpu64Fast : public Cpu64 {
+ public:
+  template <class T> [[nodiscard]] bool load_at(u64 la, T& v, u8 = DS) {
+    const HostCache::Entry& e = host.rd[HostCache::slot(la)];
+    if (VT_UNLIKELY((((la + sizeof(T) - 1) & kPageMask) | host.tag) != e.tag)) return false;
+    std::memcpy(&v, reinterpret_cast<const void*>(e.addend + la), sizeof(T));
+    return true;
+  }
+  template <class T> [[nodiscard]] bool store_at(u64 la, const T& v, u8 = DS) {
+    const HostCache::Entry& e = host.wr[HostCache::slot(la)];
+    if (VT_UNLIKELY((((la + sizeof(T) - 1) & kPageMask) | host.tag) != e.tag)) return false;
+    std::memcpy(reinterpret_cast<void*>(e.addend + la), &v, sizeof(T));
+    return true;
+  }
+  template <class T, class F> [[nodiscard]] bool modify_at(u64 la, u8, F f) {
+    const HostCache::Entry& e = host.wr[HostCache::slot(la)];
+    if (VT_UNLIKELY((((la + sizeof(T) - 1) & kPageMask) | host.tag) != e.tag)) return false;
+    T v;
+    void* p = reinterpret_cast<void*>(e.addend + la);
+    std::memcpy(&v, p, sizeof(T));
+    v = f(v);
+    std::memcpy(p, &v, sizeof(T));
+    return true;
+  }
+  template <class T> [[nodiscard]] bool load(const Insn& i, T& v, u64 offset = 0) { return load_at<T>(ea(i) + offset, v); }
+  template <class T> [[nodiscard]] bool store(const Insn& i, const T& v, u64 offset = 0) { return store_at<T>(ea(i) + offset, v); }
+  template <class T, class F> [[nodiscard]] bool modify(const Insn& i, F f) { return modify_at<T>(ea(i), DS, f); }
+  template <class T> [[nodiscard]] bool push(T v) {
+    const u64 sp = r[4] - sizeof(T);
+    if (!store_at<T>(sp, v)) return false;
+    r[4] = sp;
+    return true;
+  }
+  template <class T> [[nodiscard]] bool pop(T& v) {
+    if (!load_at<T>(r[4], v)) return false;
+    r[4] += sizeof(T);
+    return true;
+  }
+  template <class T> [[nodiscard]] bool peek_stack(u64 offset, T& v) { return load_at<T>(r[4] + offset, v); }
+  [[nodiscard]] bool set_target(u64 rip, unsigned) {
+    target = rip;
+    return VT_LIKELY(static_cast<u64>(static_cast<i64>(rip << 16) >> 16) == rip);
+  }
+};
+
 }  // namespace vt::cpu
