@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <cmath>
+
 #include "fpu_native.hpp"
 
 namespace vt::cpu {
@@ -215,6 +217,93 @@ TEST_F(SseNative, string_compares) {
     std::vector<u8> code = {0x66, 0x0f, 0x3a, static_cast<u8>(0x60 + d.ops.below(4))};
     if (d.ops.below(3) == 0) code.insert(code.begin() + 1, 0x48);
     d.compare("PCMPxSTRx " + std::to_string(code[code.size() - 1]) + " imm " + std::to_string(imm), form(code, n & 1, imm), x);
+  }
+}
+
+// --- what the machine alone decides -------------------------------------------------------------------------
+
+constexpr u64 kAt = TestMachine::kData;
+const std::vector<u8> kDivps = {0x0f, 0x5e, 0xca}, kMovaps = {0x0f, 0x28, 0x0e}, kMovups = {0x0f, 0x10, 0x0e}, kPxor = {0x66, 0x0f, 0xef, 0xc9};
+
+// SDM 3A "Summary of Interaction of CR0/CR4 with SSE": OSFXSR, EM, TS
+TEST(sse, faults_of_control_registers) {
+  struct { u64 clear4, set0; int vector; } cases[] = {{cr4::OSFXSR, 0, UD}, {cr4::OSFXSR, cr0::TS, UD}, {0, cr0::EM, UD}, {0, cr0::TS, NM}, {0, 0, -1}};
+  for (auto& k : cases) {
+    TestMachine m;
+    m.cpu->cr4 &= ~k.clear4, m.cpu->cr0 |= k.set0;
+    m.cpu->update();
+    EXPECT_EQ(m.run(kPxor), k.vector);
+  }
+}
+// SDM 1 "SIMD Floating-Point Exception (#XM)"
+TEST(sse, unmasked_exception_is_xm_or_ud) {
+  for (bool xmm : {true, false}) {
+    TestMachine m;
+    if (!xmm) m.cpu->cr4 &= ~cr4::OSXMMEXCPT;
+    m.cpu->update();
+    m.cpu->fpu.mxcsr = 0x1f80 & ~0x200;  // ZM
+    m.cpu->fpu.ymm[1][0] = 0x3f8000003f800000, m.cpu->fpu.ymm[1][1] = 0x3f8000003f800000;
+    EXPECT_EQ(m.run(kDivps), xmm ? XM : UD);
+    EXPECT_EQ(m.cpu->fpu.mxcsr, (0x1f80u & ~0x200u) | 4);
+    EXPECT_EQ(m.cpu->fpu.ymm[1][0], 0x3f8000003f800000u);
+  }
+}
+TEST(sse, alignment) {
+  TestMachine m;
+  m.cpu->r[6] = kAt + 8;
+  EXPECT_EQ(m.run(kMovaps), GP);
+  EXPECT_EQ(m.error_code(), 0u);
+  EXPECT_EQ(m.run(kMovups), -1);
+  EXPECT_EQ(m.run({0x66, 0x0f, 0xef, 0x0e}), GP);               // pxor xmm1, [rsi]
+  EXPECT_EQ(m.run({0xf3, 0x0f, 0x58, 0x0e}), -1);               // addss
+  EXPECT_EQ(m.run({0x66, 0x0f, 0x3a, 0x63, 0x0e, 0x00}), -1);   // pcmpistri
+  EXPECT_EQ(m.run({0x66, 0x0f, 0x38, 0x20, 0x0e}), -1);         // pmovsxbw
+}
+TEST(sse, the_upper_half_of_the_wide_register_stays) {
+  TestMachine m;
+  m.cpu->r[6] = kAt;
+  m.cpu->fpu.ymm[1][2] = 77, m.cpu->fpu.ymm[1][3] = 78;
+  EXPECT_EQ(m.run(kMovaps), -1);
+  EXPECT_EQ(m.run(kPxor), -1);
+  EXPECT_EQ(m.run({0xf3, 0x0f, 0x10, 0x0e}), -1);
+  EXPECT_EQ(m.cpu->fpu.ymm[1][2], 77u);
+  EXPECT_EQ(m.cpu->fpu.ymm[1][3], 78u);
+}
+TEST(sse, an_unaligned_load_across_pages) {
+  TestMachine m;
+  m.poke<u64>(kAt + 4096 - 8, 0x1111), m.poke<u64>(kAt + 4096, 0x2222);
+  m.cpu->r[6] = kAt + 4096 - 8;
+  EXPECT_EQ(m.run(kMovups), -1);
+  EXPECT_EQ(m.cpu->fpu.ymm[1][0], 0x1111u);
+  EXPECT_EQ(m.cpu->fpu.ymm[1][1], 0x2222u);
+}
+TEST(sse, maskmovdqu_stores_selected_bytes_only) {
+  TestMachine m;
+  m.cpu->r[7] = kAt + 3;
+  m.cpu->fpu.ymm[1][0] = 0x8877665544332211, m.cpu->fpu.ymm[1][1] = 0xffeeddccbbaa9999;
+  m.cpu->fpu.ymm[2][0] = 0x80, m.cpu->fpu.ymm[2][1] = u64{0x80} << 56;
+  EXPECT_EQ(m.run({0x66, 0x0f, 0xf7, 0xca}), -1);
+  EXPECT_EQ(m.peek<u32>(kAt + 3), 0x11u);
+  EXPECT_EQ(m.peek<u32>(kAt + 3 + 14), 0xff00u);
+}
+// SDM 2B "RCPPS", "RSQRTPS": relative error at most 1.5 * 2^-12
+TEST(sse, approximations_stay_within_the_bound) {
+  TestMachine m;
+  for (u32 k = 0; k < 8192; ++k) {
+    const u32 bits = 0x3f800000 + k * 2048 + (k * 977) % 2048;  // [1, 4)
+    const double x = static_cast<double>(std::bit_cast<float>(bits));
+    m.cpu->fpu.ymm[2][0] = bits;
+    ASSERT_EQ(m.run({0xf3, 0x0f, 0x53, 0xca, 0xf3, 0x0f, 0x52, 0xc2}), -1);  // rcpss xmm1, xmm2; rsqrtss xmm0, xmm2
+    const double rcp = static_cast<double>(std::bit_cast<float>(static_cast<u32>(m.cpu->fpu.ymm[1][0]))), rsqrt = static_cast<double>(std::bit_cast<float>(static_cast<u32>(m.cpu->fpu.ymm[0][0])));
+    ASSERT_LE(std::abs(rcp * x - 1), 1.5 / 4096) << x;
+    ASSERT_LE(std::abs(rsqrt * rsqrt * x - 1), 3.0 / 4096) << x;
+  }
+  struct { u32 in, rcp, rsqrt; } special[] = {{0, 0x7f800000, 0x7f800000}, {0x80000001, 0xff800000, 0xff800000}, {0x7f800000, 0, 0}, {0xff800000, 0x80000000, 0xffc00000}, {0x7f800001, 0x7fc00001, 0x7fc00001}, {0x7f000000, 0, 0x1fb50000}};
+  for (auto& k : special) {
+    m.cpu->fpu.ymm[2][0] = k.in;
+    ASSERT_EQ(m.run({0xf3, 0x0f, 0x53, 0xca, 0xf3, 0x0f, 0x52, 0xc2}), -1);
+    EXPECT_EQ(static_cast<u32>(m.cpu->fpu.ymm[1][0]), k.rcp) << k.in;
+    if (k.in != 0x7f000000) { EXPECT_EQ(static_cast<u32>(m.cpu->fpu.ymm[0][0]), k.rsqrt) << k.in; }
   }
 }
 }  // namespace

@@ -149,5 +149,135 @@ TEST_F(X87Native, transcendentals_agree_to_the_last_place) {
                     << "\n ours: " << y.fsw << ' ' << y.st[0].se << ':' << y.st[0].m << ' ' << y.st[1].se << ':' << y.st[1].m;
     }
 }
+
+// --- what the machine alone decides -------------------------------------------------------------------------
+
+constexpr u64 kAt = TestMachine::kData;
+const Code kFld1 = {0xd9, 0xe8}, kFdivZero = {0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9};  // fld1; fldz; fdivp
+
+// SDM 1 "x87 FPU Exception Synchronization": an unmasked exception waits for the next waiting instruction.
+TEST(x87, unmasked_exceptions_are_reported_by_the_next_waiting_instruction) {
+  TestMachine m;
+  m.cpu->fpu.cw = 0x37b;
+  EXPECT_EQ(m.run(kFdivZero), -1);
+  EXPECT_EQ(m.cpu->fpu.sw & 0x80ff, 0x8084);
+  EXPECT_EQ(m.run({0xdf, 0xe0}), -1);  // fnstsw ax does not wait
+  EXPECT_EQ(m.cpu->r[0] & 0x80ff, 0x8084u);
+  EXPECT_EQ(m.run(kFld1), MF);
+  EXPECT_EQ(m.peek<u64>(m.cpu->r[4]), TestMachine::kCode);  // a fault of that instruction
+  EXPECT_EQ(m.run({0x9b}), MF);
+  EXPECT_EQ(m.run({0xdb, 0xe2}), -1);  // fnclex
+  EXPECT_EQ(m.run({0x9b}), -1);
+}
+TEST(x87, external_error_reporting_is_not_modelled_and_says_so) {
+  TestMachine m;
+  m.cpu->cr0 &= ~cr0::NE;
+  m.cpu->update();
+  m.cpu->fpu.cw = 0x37b;
+  EXPECT_EQ(m.run(kFdivZero), -1);
+  EXPECT_EQ(m.run(kFld1), -2);
+  EXPECT_EQ(m.stop_.reason(), StopReason::unsupported);
+  EXPECT_NE(m.stop_.what().find("FERR#"), std::string::npos);
+}
+TEST(x87, faults_of_control_register_0) {
+  struct { u64 cr0; Code code; int vector; } cases[] = {{cr0::EM, kFld1, NM}, {cr0::TS, kFld1, NM}, {cr0::TS, {0xdb, 0xe3}, NM}, {cr0::TS, {0x9b}, -1}, {cr0::MP, {0x9b}, -1}, {cr0::MP | cr0::TS, {0x9b}, NM}, {cr0::EM, {0x9b}, -1}};
+  for (auto& k : cases) {
+    TestMachine m;
+    m.cpu->cr0 |= k.cr0;
+    m.cpu->update();
+    EXPECT_EQ(m.run(k.code), k.vector) << k.cr0;
+  }
+}
+// SDM 1 "x87 FPU Instruction and Data (Operand) Pointers", "Last Instruction Opcode"
+TEST(x87, pointers_follow_the_last_instruction_and_the_opcode_its_unmasked_exceptions) {
+  TestMachine m;
+  m.cpu->r[6] = kAt;
+  m.poke<u32>(kAt + 4, 0);
+  m.cpu->fpu.cw = 0x37b;
+  EXPECT_EQ(m.run({0x90, 0xd9, 0xe8, 0xd8, 0x76, 0x04}), -1);  // nop; fld1; fdiv dword [rsi + 4]
+  EXPECT_EQ(m.cpu->fpu.fip, TestMachine::kCode + 3);
+  EXPECT_EQ(m.cpu->fpu.fdp, kAt + 4);
+  EXPECT_EQ(m.cpu->fpu.fop, 0x076);
+  EXPECT_EQ(m.run({0xdb, 0xe2, 0xd9, 0xee}), -1);  // fnclex; fldz
+  EXPECT_EQ(m.cpu->fpu.fip, TestMachine::kCode + 2);
+  EXPECT_EQ(m.cpu->fpu.fop, 0x076);
+}
+// SDM 1 "Protected Mode x87 FPU State Image in Memory, 32-Bit Format" and its siblings
+TEST(x87, environment_images) {
+  auto prepare = [](TestMachine& m) {
+    m.cpu->r[6] = m.cpu->r[3] = kAt & 0xffff ? kAt : 0x800;
+    m.cpu->fpu.cw = 0x360, m.cpu->fpu.sw = 7 << 11 | 1, m.cpu->fpu.tags = 0x80;
+    m.cpu->fpu.st[7] = {u64{1} << 63, 0x7fff};
+    m.cpu->fpu.fip = 0xabcde, m.cpu->fpu.fdp = 0x12345, m.cpu->fpu.fop = 0x456;
+  };
+  TestMachine p;
+  prepare(p);
+  p.cpu->r[6] = kAt;
+  ASSERT_EQ(p.run({0xd9, 0x36}), -1);  // fnstenv [rsi]
+  const u32 expected32[7] = {0xffff0360, 0xffff3801, 0xffffbfff, 0xabcde, 0x04560000, 0x12345, 0xffff0000};
+  for (unsigned k = 0; k < 7; ++k) EXPECT_EQ(p.peek<u32>(kAt + 4 * k) & (k == 1 ? 0xffff7f7f : ~0u), expected32[k]) << k;
+  EXPECT_EQ(p.cpu->fpu.cw, 0x37f);  // all masked afterwards
+  ASSERT_EQ(p.run({0xd9, 0x26}), -1);  // fldenv
+  EXPECT_EQ(p.cpu->fpu.cw, 0x360);
+  EXPECT_EQ(p.cpu->fpu.tags, 0x80);
+  EXPECT_EQ(p.cpu->fpu.fop, 0x456);
+  TestMachine r(TestMachine::Mode::real);
+  prepare(r);
+  r.cpu->r[6] = 0x800;
+  ASSERT_EQ(r.run({0xd9, 0x34}), -1);  // fnstenv [si], 16 bits
+  const u16 expected16[7] = {0x360, 0x3801, 0xbfff, 0xbcde, 0xa456, 0x2345, 0x1000};
+  for (unsigned k = 0; k < 7; ++k) EXPECT_EQ(r.peek<u16>(0x800 + 2 * k) & (k == 1 ? 0x7f7f : 0xffff), expected16[k]) << k;
+}
+TEST(x87, fnsave_and_frstor_round_trip) {
+  for (Code prefix : {Code{}, Code{0x66}}) {
+    TestMachine m;
+    m.cpu->r[6] = kAt;
+    m.cpu->fpu.cw = 0x27f, m.cpu->fpu.sw = 2 << 11 | 0x4700, m.cpu->fpu.tags = 0x5a;
+    for (unsigned n = 0; n < 8; ++n) m.cpu->fpu.st[n] = {0x8000000000000000 + n, static_cast<u16>(0x4000 + n)};
+    const Fpu before = m.cpu->fpu;
+    Code save = prefix, restore = prefix;
+    save.insert(save.end(), {0xdd, 0x36}), restore.insert(restore.end(), {0xdd, 0x26});
+    ASSERT_EQ(m.run(save), -1);
+    EXPECT_EQ(m.cpu->fpu.cw, 0x37f);
+    EXPECT_EQ(m.cpu->fpu.tags, 0);
+    m.cpu->fpu.st[3] = {};
+    ASSERT_EQ(m.run(restore), -1);
+    EXPECT_EQ(m.cpu->fpu.sw, before.sw);
+    EXPECT_EQ(m.cpu->fpu.tags, before.tags);
+    for (unsigned n = 0; n < 8; ++n) EXPECT_EQ(m.cpu->fpu.st[n].m, before.st[n].m);
+  }
+}
+TEST(x87, a_store_that_faults_leaves_the_stack) {
+  TestMachine m;
+  m.poke<u64>(TestMachine::kPml4 + 0x2000 + 8, 0);
+  m.cpu->r[6] = 0x200000 - 4;
+  EXPECT_EQ(m.run({0xd9, 0xe8, 0xdb, 0x3e}), PF);  // fld1; fstp tbyte [rsi]
+  EXPECT_EQ(m.cpu->fpu.sw, 7 << 11);
+  EXPECT_EQ(m.cpu->fpu.tags, 0x80);
+}
+// SDM 1 "Stack Overflow or Underflow Exception (#IS)"
+TEST(x87, stack_faults_tell_their_direction) {
+  TestMachine m;
+  m.cpu->fpu.cw = 0x37f;
+  EXPECT_EQ(m.run({0xd9, 0xfa}), -1);  // fsqrt of an empty register
+  EXPECT_EQ(m.cpu->fpu.sw & 0x27f, 0x41);
+  m.cpu->fpu.tags = 0xff;
+  EXPECT_EQ(m.run(kFld1), -1);
+  EXPECT_EQ(m.cpu->fpu.sw & 0x27f, 0x241);
+}
+// The soft-float core against arithmetic that is exact on every host.
+TEST(softfloat, division_and_root_of_integers) {
+  sf::Env e;
+  for (i64 a = 1; a < 200; ++a)
+    for (i64 b = 1; b < 60; ++b) {
+      e.flags = 0;
+      const sf::Num q = sf::div(e, sf::from_int(a * b), sf::from_int(b), sf::kF64);
+      EXPECT_EQ(sf::pack64(q), std::bit_cast<u64>(static_cast<double>(a)));
+      EXPECT_EQ(e.flags, 0);
+      e.flags = 0;
+      EXPECT_EQ(sf::pack64(sf::sqrt(e, sf::from_int(a * a * b * b), sf::kF64)), std::bit_cast<u64>(static_cast<double>(a * b)));
+      EXPECT_EQ(e.flags, 0);
+    }
+}
 }  // namespace
 }  // namespace vt::cpu
