@@ -143,7 +143,12 @@ CpuidRegs cpuid(const Cpu& c, u32 leaf, u32 subleaf) {
     case 4: return caches(m, subleaf);
     case 5: return m.has(F::monitor) ? CpuidRegs{64, 64, 3, 0} : CpuidRegs{};
     case 6: return feature_bits(m, 6, 0);
-    case 7: return subleaf == 0 ? feature_bits(m, 7, 0) : CpuidRegs{};
+    case 7: {
+      if (subleaf != 0) return {};
+      CpuidRegs r = feature_bits(m, 7, 0);
+      if (m.has(F::fpu)) r.ebx |= 1u << 13;  // "Deprecates FPU CS and FPU DS values": insn/xsave.cpp saves zeros
+      return r;
+    }
     case 0xb: return topology(c, subleaf);
     case 0xd: return xsave(c, subleaf);
     case 0x15: {
