@@ -6,7 +6,7 @@
 namespace vt::cpu {
 
 Cpu::Cpu(Outside& out, const CpuModel& model, unsigned index, bool bootstrap)
-    : apic(*this, index, bootstrap, model.has(Feature::x2apic)), out_(out), mem_(out.memory()), model_(model), index_(index), bootstrap_(bootstrap),
+    : apic(*this, index, bootstrap, model.has(Feature::x2apic)), out_(out), mem_(out.memory()), stop_(out.stop()), model_(model), index_(index), bootstrap_(bootstrap),
       blocks_(std::make_unique<BlockCache>(out.memory())) {
   reset(false);
 }
@@ -47,8 +47,9 @@ void Cpu::pic_line(bool asserted) {
   if (asserted) attention = true;
 }
 u64 Cpu::tsc() const {
-  const u64 ticks = static_cast<u64>(static_cast<u128>(now()) * model_.tsc_hz / 1'000'000'000u);
-  return ticks + msr.tsc_offset;
+  constexpr u64 kSecond = 1'000'000'000;  // in two parts: no 128-bit division
+  const u64 t = now();
+  return t / kSecond * model_.tsc_hz + t % kSecond * model_.tsc_hz / kSecond + msr.tsc_offset;
 }
 
 Next Cpu::unsupported(std::string_view what, std::string_view where) {

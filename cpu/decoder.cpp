@@ -320,8 +320,12 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
   if ((d.attrs & attr::sse) && (mode & mode_bit::sse_ud)) return emit(kUndefined);
   if ((d.attrs & attr::avx) && (mode & mode_bit::avx_ud)) return emit(kUndefined);
   if ((d.attrs & (attr::x87 | attr::mmx | attr::sse | attr::avx)) && !(mode & mode_bit::x87_ok)) return emit(kNoDevice);
-  const bool view64 = code == 2 && (!memory || ea == Ea::plain64) && d.fn64[osz][memory];
-  i.fn = view64 ? d.fn64[osz][memory] : d.fn[osz][memory];
+  i.fn = d.fn[osz][memory];
+  if (code == 2 && (!memory || ea == Ea::plain64)) {
+    const auto& views = d.fn64[osz];
+    if (memory && i.index == kZeroReg && views[2]) i.fn = views[2];
+    else if (views[memory]) i.fn = views[memory];
+  }
   ends = d.attrs & attr::ends_block;
   return Decoded::ok;
 }

@@ -144,7 +144,7 @@ u64 Cpu::run(u64 steps) {
   budget = static_cast<i64>(steps);
   leave_run = false;
   block = nullptr;
-  while (budget > 0 && !leave_run && !out_.stop().requested()) {
+  while (budget > 0 && !leave_run && !stop_.requested()) {
     if (attention && pending()) continue;
     if (activity != Activity::active) break;
     if (blocks_->full()) drop_derived();

@@ -17,6 +17,19 @@ constexpr u32 P = 1, W = 2, U = 4, RSVD = 8, I = 16;
 bool canonical(u64 la) { return static_cast<u64>(sext(la, 48)) == la; }
 u64 eptp_of(const Cpu& c) { return c.vmx.non_root ? c.vmx.eptp : 0; }
 
+/// The instruction is done again, alone: what it has found so far is forgotten.
+bool again_alone(Cpu& c) {
+  c.tlb.undo(c.step());
+  c.fault = {};
+  c.fault.kind = Fault::Kind::careful;
+  return false;
+}
+
+/// Are these bytes code of the block that executes, or of another one? Nothing is in the way of single instructions and deliveries.
+bool disturbs_code(Cpu& c, Hpa at, unsigned n) {
+  return !c.careful && c.block && (c.memory().flags(at) & page_flag::code) && c.blocks().overlaps(at, n);
+}
+
 /// SDM 3C "Exit Qualification for EPT Violations"
 bool ept_fault(Cpu& c, const ept::Walk& w, Gpa gpa, u64 la, Access want, bool linear_valid, bool final) {
   c.fault = {};
@@ -42,7 +55,10 @@ bool through_ept(Cpu& c, Gpa gpa, u64 la, Access want, bool linear_valid, bool f
     ept::Step& s = w.step[i];
     u64 e = s.entry | 0x100;
     if (i + 1u == w.n && want.w()) e |= 0x200;
-    if (e != s.entry) mem.poke64(s.at, e, WriteCause::walker_ad);
+    if (e != s.entry) {
+      if (disturbs_code(c, s.at, 8)) return again_alone(c);
+      mem.poke64(s.at, e, WriteCause::walker_ad);
+    }
     s.entry = e;
   }
   return true;
@@ -67,6 +83,12 @@ bool permitted(const Cpu& c, u8 flags, Access want, As as) {
 bool ept_permits(u8 flags, Access want) {
   using namespace tlb_flag;
   return (!want.r() || (flags & ept_readable)) && (!want.w() || (flags & ept_writable)) && (!want.x() || (flags & ept_executable));
+}
+
+/// SDM 3C "Operations that Invalidate Cached Mappings": an EPT violation drops what it used.
+bool ept_stopped(Cpu& c, u64 la) {
+  if (c.fault.kind != Fault::Kind::careful) c.tlb.flush_page(c.contexts.tlb(), la);
+  return false;
 }
 
 /// SDM 3A "Page-Fault Exceptions"
@@ -105,7 +127,7 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
       v = mem.peek64(h);
       return true;
     });
-    if (w.why == paging::Why::read_failed) { c.tlb.flush_page(ctx, la); return false; }
+    if (w.why == paging::Why::read_failed) return ept_stopped(c, la);
     if (w.why == paging::Why::not_present) return page_fault(c, la, want, as, 0);
     if (w.why == paging::Why::reserved) return page_fault(c, la, want, as, pf::P | pf::RSVD);
     e.flags = static_cast<u8>((w.w ? writable : 0) | (w.u ? user : 0) | (w.nx ? no_execute : 0) | (w.global ? global : 0));
@@ -118,9 +140,10 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
         if (v == s.entry) continue;
         if (nested && table_access(c) == access::read) {
           ept::Walk ew;
-          if (!through_ept(c, s.at, la, access::write, true, false, ew)) { c.tlb.flush_page(ctx, la); return false; }
+          if (!through_ept(c, s.at, la, access::write, true, false, ew)) return ept_stopped(c, la);
         }
         const Hpa h = at[i] + (s.at.v & 7);
+        if (disturbs_code(c, h, s.size)) return again_alone(c);
         if (s.size == 4) mem.poke32(h, static_cast<u32>(v), WriteCause::walker_ad);
         else mem.poke64(h, v, WriteCause::walker_ad);
       }
@@ -136,7 +159,7 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
   const MemType pat = c.cr0 & cr0::PG ? pat_type(c, pat_index) : MemType::WB;
   if (nested) {
     ept::Walk ew;
-    if (!through_ept(c, gpa, la, want, true, true, ew)) { c.tlb.flush_page(ctx, la); return false; }
+    if (!through_ept(c, gpa, la, want, true, true, ew)) return ept_stopped(c, la);
     hpa = ew.target;
     e.flags |= static_cast<u8>((ew.access.w() ? ept_writable : 0) | (ew.access.x() ? ept_executable : 0) | (ew.access.r() ? ept_readable : 0));
     if (ept::Eptp{c.vmx.eptp}.ad() && !(ew.step[ew.n - 1].entry & 0x200)) e.flags &= static_cast<u8>(~dirty);
@@ -150,7 +173,7 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
   e.shift = static_cast<u8>(shift);
   e.page = la >> shift;
   e.target = hpa.v & ~((u64{1} << shift) - 1);
-  c.tlb.fill(e);
+  c.tlb.fill(e, c.careful ? Tlb::kSettled : c.step());
   ++c.stats.tlb_fills;
   out = e;
   return true;
@@ -192,7 +215,6 @@ void fill_host(Cpu& c, u64 la, Hpa at, Access want) {
   const unsigned slot = HostCache::slot(la);
   if (want.x()) {
     h.ex[slot] = e;
-    h.fetched.set(HostCache::fetched_slot(la));
     return;
   }
   h.rd[slot] = e;
@@ -244,11 +266,7 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
     if (c.careful) continue;
     // SDM has no words for it: the instruction is done again, alone. So it is when filling the TLB has thrown out a page that code
     // was fetched from, perhaps this code: the next fetch has to look at an exact boundary, however execution is cut into blocks.
-    if (!ram || c.contexts.code_dropped() || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) {
-      c.fault = {};
-      c.fault.kind = Fault::Kind::careful;
-      return false;
-    }
+    if (!ram || c.contexts.code_dropped() || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) return again_alone(c);
   }
   if (explicit_ && (c.dr[7] & 0xff)) data_breakpoints(c, la, size, want);
   if (explicit_)
@@ -265,7 +283,6 @@ unsigned piece(u64 at, unsigned n) {
 }
 
 void device_read(Cpu& c, Hpa at, u8* to, unsigned n) {
-  c.leave_run = true;
   const bool apic = c.apic.mmio_at(at.v & kPageMask);
   while (n) {
     unsigned p = piece(at.v, n);
@@ -283,7 +300,6 @@ void device_read(Cpu& c, Hpa at, u8* to, unsigned n) {
 }
 
 void device_write(Cpu& c, Hpa at, const u8* from, unsigned n) {
-  c.leave_run = true;
   const bool apic = c.apic.mmio_at(at.v & kPageMask);
   while (n) {
     unsigned p = piece(at.v, n);
@@ -374,7 +390,9 @@ bool Cpu::translate(u64 la, Access want, bool user, Translated& t) {
   if (long_mode() ? !canonical(la) : la > 0xffff'ffff) { gp(0); return false; }
   TlbEntry e;
   const As as{.user = user, .implicit = false, .wide = long_mode(), .seg = DS};
+  contexts.code_dropped();
   if (!map(*this, la, want, as, e)) return false;
+  if (!careful && contexts.code_dropped()) return again_alone(*this);
   using namespace tlb_flag;
   t = {physical(e, la), e.shift, (e.flags & writable) && (e.flags & ept_writable), (e.flags & tlb_flag::user) != 0, (e.flags & global) != 0,
        !(e.flags & no_execute) && (e.flags & ept_executable), static_cast<MemType>(e.type)};
@@ -391,6 +409,7 @@ bool Cpu::fetch_page(u64 la, Hpa& page) {
   TlbEntry e;
   if (!map(*this, la, access::exec, ordinary(*this, CS), e)) return false;
   const Hpa at = physical(e, la);
+  host.fetched.set(HostCache::fetched_slot(la));  // also where no host pointer may be made
   fill_host(*this, la, at, access::exec);
   page = Hpa{at.v & kPageMask};
   return true;

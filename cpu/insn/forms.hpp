@@ -7,7 +7,8 @@
 namespace vt::cpu {
 
 // f<C, T>: T by operand size; registers only, cannot fault.
-#define VT_TR(f) {{run<C, f<C, u16>, false>, run<C, f<C, u16>, false>}, {run<C, f<C, u32>, false>, run<C, f<C, u32>, false>}, {run<C, f<C, u64>, false>, run<C, f<C, u64>, false>}}
+#define VT_TR_(P, f) {{run<P, f<P, u16>, false>, run<P, f<P, u16>, false>}, {run<P, f<P, u32>, false>, run<P, f<P, u32>, false>}, {run<P, f<P, u64>, false>, run<P, f<P, u64>, false>}}
+#define VT_TR(f) VT_TR_(C, f), VT_TR_(Cpu64, f)
 // f<C>: registers only, cannot fault.
 #define VT_R1(f) {{run<C, f<C>, false>, run<C, f<C>, false>}, {run<C, f<C>, false>, run<C, f<C>, false>}, {run<C, f<C>, false>, run<C, f<C>, false>}}
 

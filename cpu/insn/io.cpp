@@ -29,7 +29,6 @@ Next in_(C& c, const Insn& i) {
   if (!port_allowed(c, port, sizeof(P))) return Next::fault;
   if (c.non_root() && intercept_io(c, i, port, sizeof(P), true, false, 0)) return Next::fault;
   c.template set_reg<P>(0, static_cast<P>(c.out().port_read(port, sizeof(P))));
-  c.leave_run = true;
   return Next::end;
 }
 template <class C, class T, bool Imm>
@@ -39,7 +38,6 @@ Next out_(C& c, const Insn& i) {
   if (!port_allowed(c, port, sizeof(P))) return Next::fault;
   if (c.non_root() && intercept_io(c, i, port, sizeof(P), false, false, 0)) return Next::fault;
   c.out().port_write(port, sizeof(P), c.template reg<P>(0));
-  c.leave_run = true;
   return Next::end;
 }
 template <class C, class T> Next in_imm(C& c, const Insn& i) { return in_<C, T, true>(c, i); }
@@ -60,7 +58,6 @@ Next one_iteration(C& c, const Insn& i, F f) {
     return Next::fault;
   }
   if (!f(static_cast<u16>(c.r[2]))) return Next::fault;
-  c.leave_run = true;
   if (!repeated) return Next::end;
   set_address_reg(c, i, 1, count - 1);
   return count == 1 ? Next::end : Next::again;

@@ -63,7 +63,12 @@ void Pic8259::Chip::line(unsigned n, bool level) {
   lines = static_cast<u8>(level ? lines | m : lines & ~m);
 }
 
-void Pic8259::set_line(unsigned n, bool level) { chip_[n >> 3].line(n & 7, level); update(); }
+void Pic8259::set_line(unsigned n, bool level) {
+  Chip& chip = chip_[n >> 3];
+  if (!level && !(chip.lines & (1 << (n & 7)))) return;  // low as before
+  chip.line(n & 7, level);
+  update();
+}
 
 void Pic8259::update() {
   chip_[1].out = pending(1) >= 0;

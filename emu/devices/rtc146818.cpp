@@ -110,7 +110,8 @@ void Rtc146818::sync(u64 now) {
     cmos_[kC] |= kUie;
     if (alarm_matches()) cmos_[kC] |= kAie;
   }
-  if (next_edge(periodic_from_) <= now) cmos_[kC] |= kPie, periodic_from_ = now;
+  if (cmos_[kC] & kPie) periodic_from_ = now;  // what has come since changes nothing
+  else if (next_edge(periodic_from_) <= now) cmos_[kC] |= kPie, periodic_from_ = now;
 }
 
 void Rtc146818::update(u64 now) {

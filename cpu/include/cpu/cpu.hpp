@@ -60,8 +60,9 @@ class Cpu : public CpuState {
   u64 step() const { return out_.slice_start_step() + steps_before_current(); }
   u64 tsc() const;                          ///< with offset; without VMX's
   /// Repeated string instructions: iterations that may be made now (>= 1), and the account of those beyond the
-  /// first (the block has paid for one). In `careful` mode one at a time.
-  u64 allowance() const { return careful ? 1 : static_cast<u64>(budget) + 1; }
+  /// first (the block has paid for one). One at a time where something is to be looked at after each: in `careful` mode, under an
+  /// interrupt shadow, with TF, RF or breakpoints.
+  u64 allowance() const { return single_step_needed() ? 1 : static_cast<u64>(budget) + 1; }
   void charge(u64 extra_iterations) { budget -= static_cast<i64>(extra_iterations); }
 
   // --- registers ------------------------------------------------------------------------------
@@ -276,6 +277,7 @@ class Cpu : public CpuState {
 
   Outside& out_;
   PhysMem& mem_;
+  Stop& stop_;
   CpuModel model_;
   unsigned index_;
   bool bootstrap_;

@@ -39,9 +39,14 @@ class Cpu64 : public Cpu {
 
 /// The same with memory accesses that only look at the host-pointer cache: a miss returns false without a fault, and the wrapper
 /// (run_fast in rows.hpp) does the instruction again with Cpu64, which is as good as a fault that went away. No calls are left on
-/// the hot path, so that functions need no frame.
-class Cpu64Fast : public Cpu64 {
+/// the hot path, so that functions need no frame. Most operands have no index register: `kIndexed` false is for those.
+template <bool kIndexed>
+class Cpu64FastView : public Cpu64 {
  public:
+  u64 ea(const Insn& i) const {
+    const u64 base = r[i.rm] + static_cast<u64>(static_cast<i64>(i.disp));
+    return kIndexed ? base + (r[i.index] << i.scale()) : base;
+  }
   template <class T> [[nodiscard]] bool load_at(u64 la, T& v, u8 = DS) {
     const HostCache::Entry& e = host.rd[HostCache::slot(la)];
     if (VT_UNLIKELY((((la + sizeof(T) - 1) & kPageMask) | host.tag) != e.tag)) return false;
@@ -84,5 +89,7 @@ class Cpu64Fast : public Cpu64 {
     return VT_LIKELY(static_cast<u64>(static_cast<i64>(rip << 16) >> 16) == rip);
   }
 };
+using Cpu64Fast = Cpu64FastView<true>;
+using Cpu64FastBase = Cpu64FastView<false>;
 
 }  // namespace vt::cpu

@@ -40,7 +40,9 @@ struct Def {
   u32 attrs;
   Feature feature;
   Fn fn[3][2];             ///< by operand size (16, 32, 64), then register or memory form
-  Fn fn64[3][2] = {};      ///< the same for Cpu64 (64-bit mode, no segment base); null: `fn` serves
+  /// The same for Cpu64 (64-bit mode, no segment base), with a third column for memory operands without an index. Null: the
+  /// column before serves, then `fn`.
+  Fn fn64[3][3] = {};
 };
 
 /// Continues at Cpu::target: through the block's link if it is still good, else by look-up, else leaves the chain.

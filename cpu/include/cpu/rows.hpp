@@ -28,10 +28,10 @@ void run(Cpu& c, const Insn* i) {
 template <Next (*Full)(Cpu64&, const Insn&)>
 VT_NOINLINE __attribute__((cold)) void run_again(Cpu& c, const Insn* i) { return run<Cpu64, Full, true>(c, i); }
 
-/// `Fast` is the function for Cpu64Fast, `Full` the same for Cpu64.
-template <Next (*Fast)(Cpu64Fast&, const Insn&), Next (*Full)(Cpu64&, const Insn&)>
+/// `Fast` is the function for the view P (Cpu64Fast or Cpu64FastBase), `Full` the same for Cpu64.
+template <class P, Next (*Fast)(P&, const Insn&), Next (*Full)(Cpu64&, const Insn&)>
 void run_fast(Cpu& c, const Insn* i) {
-  const Next n = Fast(static_cast<Cpu64Fast&>(c), *i);
+  const Next n = Fast(static_cast<P&>(c), *i);
   if (VT_LIKELY(n == Next::seq)) {
     ++i;
     return i->fn(c, i);
@@ -57,11 +57,11 @@ void run_fast(Cpu& c, const Insn* i) {
 #define VT_BM_(P, f) {{run<P, f<P, u8, false>, false>, run<P, f<P, u8, true>, true>}, {run<P, f<P, u8, false>, false>, run<P, f<P, u8, true>, true>}, {run<P, f<P, u8, false>, false>, run<P, f<P, u8, true>, true>}}
 #define VT_BM(f) VT_BM_(C, f), VT_BM_(Cpu64, f)
 // The same with the fast path for memory forms (VT_TF: for both): for functions that change nothing before their last access.
-#define VT_TMF(f) VT_TM_(C, f), {{run<Cpu64, f<Cpu64, u16, false>, false>, run_fast<f<Cpu64Fast, u16, true>, f<Cpu64, u16, true>>}, {run<Cpu64, f<Cpu64, u32, false>, false>, run_fast<f<Cpu64Fast, u32, true>, f<Cpu64, u32, true>>}, {run<Cpu64, f<Cpu64, u64, false>, false>, run_fast<f<Cpu64Fast, u64, true>, f<Cpu64, u64, true>>}}
-#define VT_BMF_(f) {run<Cpu64, f<Cpu64, u8, false>, false>, run_fast<f<Cpu64Fast, u8, true>, f<Cpu64, u8, true>>}
-#define VT_BMF(f) VT_BM_(C, f), {VT_BMF_(f), VT_BMF_(f), VT_BMF_(f)}
-#define VT_TF_(f, T) {run_fast<f<Cpu64Fast, T>, f<Cpu64, T>>, run_fast<f<Cpu64Fast, T>, f<Cpu64, T>>}
-#define VT_TF(f) VT_T_(C, f), {VT_TF_(f, u16), VT_TF_(f, u32), VT_TF_(f, u64)}
+#define VT_FAST_(P, f, ...) run_fast<P, f<P, __VA_ARGS__>, f<Cpu64, __VA_ARGS__>>
+#define VT_FORMS_(f, T) {run<Cpu64, f<Cpu64, T, false>, false>, VT_FAST_(Cpu64Fast, f, T, true), VT_FAST_(Cpu64FastBase, f, T, true)}
+#define VT_TMF(f) VT_TM_(C, f), {VT_FORMS_(f, u16), VT_FORMS_(f, u32), VT_FORMS_(f, u64)}
+#define VT_BMF(f) VT_BM_(C, f), {VT_FORMS_(f, u8), VT_FORMS_(f, u8), VT_FORMS_(f, u8)}
+#define VT_TF(f) VT_T_(C, f), {{VT_FAST_(Cpu64Fast, f, u16), VT_FAST_(Cpu64Fast, f, u16)}, {VT_FAST_(Cpu64Fast, f, u32), VT_FAST_(Cpu64Fast, f, u32)}, {VT_FAST_(Cpu64Fast, f, u64), VT_FAST_(Cpu64Fast, f, u64)}}
 // f<C, u8>
 #define VT_B_(P, f) {{run<P, f<P, u8>, true>, run<P, f<P, u8>, true>}, {run<P, f<P, u8>, true>, run<P, f<P, u8>, true>}, {run<P, f<P, u8>, true>, run<P, f<P, u8>, true>}}
 #define VT_B(f) VT_B_(C, f), VT_B_(Cpu64, f)

@@ -36,8 +36,10 @@ class Bus {
 
  private:
   const Range* find(const std::vector<Range>& fixed, const std::vector<Range>& moving, u64 at) const;
+  const Range* find_port(u16 port) const;
   static void insert(std::vector<Range>& to, Range r, const char* what);
   std::vector<Range> memory_, ports_;              ///< sorted
+  std::vector<u16> port_range_ = std::vector<u16>(0x10000);  ///< derived: index into ports_ plus one
   std::vector<Range> moving_memory_, moving_ports_;  ///< in the order of mapping
   std::map<u64, u64> absent_memory_;
   std::map<u16, u64> absent_ports_;

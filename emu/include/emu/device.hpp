@@ -14,9 +14,12 @@ namespace vt::emu {
 inline constexpr u64 kCyclesPerSecond = 1'000'000'000;
 
 /// Ticks of a counter of `hz` at time `cycles`: floor(cycles * hz / 1e9), exact for the whole 64-bit range.
-constexpr u64 ticks_at(u64 cycles, u64 hz) { return static_cast<u64>(static_cast<u128>(cycles) * hz / kCyclesPerSecond); }
+/// `hz` up to 18 GHz.
+constexpr u64 ticks_at(u64 cycles, u64 hz) {
+  return cycles / kCyclesPerSecond * hz + cycles % kCyclesPerSecond * hz / kCyclesPerSecond;  // no 128-bit division
+}
 /// First cycle at which `ticks_at` is `ticks` or more.
-constexpr u64 cycle_of_tick(u64 ticks, u64 hz) { return static_cast<u64>((static_cast<u128>(ticks) * kCyclesPerSecond + hz - 1) / hz); }
+constexpr u64 cycle_of_tick(u64 ticks, u64 hz) { return ticks / hz * kCyclesPerSecond + (ticks % hz * kCyclesPerSecond + hz - 1) / hz; }
 
 /// Whoever has events queued. Events are data: (cycle, sequence, owner, kind).
 class Timed {
