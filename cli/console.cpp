@@ -46,7 +46,8 @@ void Console::end_line() {
   } else if (mode_ == Mode::raw) {
     std::fflush(stdout);
   }
-  if (file_ && std::fwrite(text.data(), 1, text.size(), file_) != text.size()) wrong_ = true;
+  // Each line at once: it is what a reader looks for after a crash.
+  if (file_ && (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0)) wrong_ = true;
   if (!line_.empty()) last_ = std::move(line_);
   line_.clear();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The command line: which verbs and options there are.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <new>
 
 #include "emu/bus.hpp"
@@ -116,6 +117,9 @@ int main_checked(int argc, char** argv) {
   for (const char* later : kLaterVerbs)
     app.add_subcommand(later, "")->group("")->prefix_command()->callback([later] { throw UsageError(std::string(later) + ": is not in this version"); });
 
+  const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+  if (argc > 1 && argv[1][0] != '-' && std::none_of(verbs.begin(), verbs.end(), [&](auto* v) { return v->get_name() == argv[1]; }))
+    throw UsageError(std::string(argv[1]) + ": no such verb; vitrine --help lists what there is");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

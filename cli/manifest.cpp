@@ -78,7 +78,7 @@ int exit_status(const Stop& stop, const When& until) {
     case StopReason::power_off: return until.kind == When::Kind::never ? status::ok : status::finding;  // it never came to that
     case StopReason::reset: case StopReason::triple_fault: case StopReason::halted: return status::finding;
     case StopReason::unsupported: return status::unsupported;
-    case StopReason::exit_device: return (stop.code() >> 1) & 0xff;   // the device makes (value << 1) | 1 of it
+    case StopReason::exit_device: return stop.code() & 0xff;
     case StopReason::limit: return status::limit;
     case StopReason::interrupted: return status::interrupted;
     case StopReason::none: break;
@@ -118,7 +118,7 @@ void manifest_end(json& j, emu::Machine& m, const Prepared& p, const Recorder& r
   end["reason"] = stop_name(m.stop().reason());
   if (!m.stop().what().empty()) end["what"] = m.stop().what();
   if (!m.stop().where().empty()) end["where"] = m.stop().where();
-  if (m.stop().reason() == StopReason::exit_device) end["code"] = m.stop().code() >> 1;
+  if (m.stop().reason() == StopReason::exit_device) end["code"] = m.stop().code();
   end["step"] = m.steps();
   end["cpu"] = m.current();
   end["rip"] = hex(c.rip);

@@ -33,13 +33,18 @@ double user_now() {
 
 // A signal handler has no object to ask.
 emu::Machine* volatile g_running = nullptr;
-void on_signal(int) { if (g_running) g_running->interrupt(); }
+volatile std::sig_atomic_t g_interrupted = 0;
+void on_signal(int) {
+  g_interrupted = 1;   // also seen where the machine is between two slices
+  if (g_running) g_running->interrupt();
+}
 
 /// While it lives, the first Ctrl-C (or SIGTERM) ends the run; the second one ends the process.
 class SignalGuard {
  public:
   explicit SignalGuard(emu::Machine& m) {
     g_running = &m;
+    g_interrupted = 0;
     struct sigaction a {};
     a.sa_handler = on_signal;
     a.sa_flags = SA_RESETHAND | SA_RESTART;
@@ -114,6 +119,7 @@ void run_machine(emu::Machine& m, Console& console, Recorder& recorder, const Wh
       else m.stop().request(StopReason::limit, "--max-steps");
       break;
     }
+    if (g_interrupted) { m.stop().request(StopReason::interrupted); break; }
     const double begin = elapsed_now();
     m.run(m.steps() + std::min(slice, first - m.steps()));
     // About a fifth of a second each: often enough for the reader, too rarely to cost anything.
@@ -127,10 +133,11 @@ void run_machine(emu::Machine& m, Console& console, Recorder& recorder, const Wh
 
 std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   const Stop& s = m.stop();
+  const std::string wanted = until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.text;
   std::string t;
   switch (s.reason()) {
-    case StopReason::until: return fmt::format("reached {}", until.text.empty() ? s.what() : until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.text);
-    case StopReason::exit_device: return fmt::format("the guest ended the run with status {}", s.code() >> 1);
+    case StopReason::until: return "reached " + wanted;
+    case StopReason::exit_device: return fmt::format("the guest ended the run with status {}", s.code());
     case StopReason::power_off: t = "powered off"; break;
     case StopReason::limit: return fmt::format("step limit reached ({})", s.what());
     case StopReason::interrupted: return "interrupted";
@@ -145,7 +152,7 @@ std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   const u64 rip = m.processor(m.current()).rip;
   std::string at = p.symbols ? p.symbols->name(rip) : std::string{};
   t += fmt::format(", at rip {:#x}{} of cpu {}, step {}", rip, at.empty() ? "" : " (" + at + ")", m.current(), grouped(m.steps()));
-  if (s.reason() == StopReason::power_off && until.kind != When::Kind::never) t += ", before " + until.text;
+  if (s.reason() == StopReason::power_off && until.kind != When::Kind::never) t += ", before " + wanted;
   return t;
 }
 

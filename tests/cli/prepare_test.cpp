@@ -75,7 +75,7 @@ TEST(manifest, exit_statuses) {
   EXPECT_EQ(of(StopReason::triple_fault), 1);
   EXPECT_EQ(of(StopReason::halted), 1);
   EXPECT_EQ(of(StopReason::unsupported), 3);
-  EXPECT_EQ(of(StopReason::exit_device, 7 << 1 | 1), 7);
+  EXPECT_EQ(of(StopReason::exit_device, 7), 7);
   EXPECT_EQ(of(StopReason::limit), 124);
   EXPECT_EQ(of(StopReason::interrupted), 130);
 }
