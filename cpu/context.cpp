@@ -61,8 +61,11 @@ void Contexts::activate() {
   Slot& s = tags_[hash(key_)];
   if (s.id == 0 || !(s.key == key_)) {
     if (next_tag_ > kLastTag) {
-      // Tags come back into use now: nothing may be left that carries an old one.
+      // Tags come back into use now: nothing may be left that carries an old one. A block may be running (STAC): that its page was
+      // fetched has to stay known.
+      const auto fetched = c_.host.fetched;
       c_.host.drop_all();
+      c_.host.fetched = fetched;
       for (Slot& x : tags_) x = {};
       for (Slot& x : links_) x = {};
       next_tag_ = 1;

@@ -43,13 +43,13 @@ bool Cpu::pending() {
     return false;
   }
   if (!non_root()) sipi_pending = false;  // only a processor that waits for it takes it
-  if (activity == Activity::shutdown) {
+  if (activity == Activity::shutdown && !(nmi_pending && !nmi_blocked)) {  // SDM 3C "Guest Non-Register State": an NMI ends it
     attention = false;
     return false;
   }
 
   // Debug traps of the instruction before.   SDM 3B "Debug Exceptions", blocked by MOV SS
-  if (debug_traps(*this) && !movss_shadow) {
+  if (debug_traps(*this) && !movss_shadow && activity != Activity::shutdown) {
     raise(DB);
     fault.qualification = pending_debug;
     pending_debug = 0;
@@ -108,7 +108,7 @@ bool Cpu::idle() const {
   switch (activity) {
     case Activity::active: return false;
     case Activity::wait_for_sipi: return !(sipi_pending || (init_pending && !vmx.on));
-    case Activity::shutdown: return !(init_pending && (!vmx.on || non_root())) && !(non_root() && nmi_pending);
+    case Activity::shutdown: return !(init_pending && (!vmx.on || non_root())) && !(non_root() && nmi_pending && !nmi_blocked);
     case Activity::hlt: break;
   }
   if (init_pending && (!vmx.on || non_root())) return false;
@@ -117,7 +117,7 @@ bool Cpu::idle() const {
     if (vmx.proc & proc_ctl::monitor_trap) return false;
     if (vmx.pin & pin_ctl::preemption_timer) return false;
     if (intr(*this, pic_intr_) && (vmx.pin & pin_ctl::external_interrupt)) return false;
-    if (nmi_pending && ((vmx.pin & pin_ctl::nmi) || !nmi_blocked)) return false;
+    if (nmi_pending && !nmi_blocked) return false;
     if ((vmx.proc & proc_ctl::interrupt_window) && (flags & rflags::IF)) return false;
     if ((vmx.proc & proc_ctl::nmi_window) && !vmx.virtual_nmi_blocked) return false;
     return !((flags & rflags::IF) && intr(*this, pic_intr_));

@@ -30,7 +30,11 @@ void Tlb::set_dirty(const TlbContext& c, u64 la) {
   if (const TlbEntry* e = find(c, la)) const_cast<TlbEntry*>(e)->flags |= tlb_flag::dirty;
 }
 
-void Tlb::fill(const TlbEntry& e) {
+void Tlb::fill(const TlbEntry& e, u64 step) {
+  if (step != journal_step_ || step == kSettled) {
+    journal_.clear();
+    journal_step_ = step;
+  }
   const bool small = e.shift == 12;
   const unsigned index = static_cast<unsigned>(e.page % (small ? kSets4k : kSetsLarge));
   Set& set = small ? small_[index] : large_[index];
@@ -38,11 +42,21 @@ void Tlb::fill(const TlbEntry& e) {
   else used_large_ |= u64{1} << index;
   // The same page again (a right was gained, D was set): one entry per page and context.
   TlbEntry* to = nullptr;
+  const u8 oldest = set.oldest;
+  bool hidden = false;  // another entry has spoken for a part of this page until now
   for (TlbEntry& w : set.way)
     if (w.shift == e.shift && w.page == e.page && w.vpid == e.vpid && w.eptp == e.eptp && (w.pcid == e.pcid || ((w.flags | e.flags) & tlb_flag::global))) {
       if (!to) { to = &w; continue; }
+      if (step != kSettled) journal_.push_back({&w, w, &set, oldest});
       w = {};
+      hidden = true;
     }
+  if (used_large_ && e.shift < 30) {
+    for (unsigned shift : kLargeShifts)
+      if (shift > e.shift)
+        for (const TlbEntry& w : large_[(e.page << e.shift >> shift) % kSetsLarge].way)
+          hidden |= w.shift == shift && w.page == e.page << e.shift >> shift && w.vpid == e.vpid && w.eptp == e.eptp;
+  }
   if (!to)
     for (TlbEntry& w : set.way)
       if (!w.shift) { to = &w; break; }
@@ -51,15 +65,30 @@ void Tlb::fill(const TlbEntry& e) {
     set.oldest = static_cast<u8>((set.oldest + 1) % kWays);
   }
   const TlbEntry old = *to;
+  if (step != kSettled) journal_.push_back({to, old, &set, oldest});
   *to = e;
+  if (hidden && observer_) observer_->dropped(e.page << e.shift, u64{1} << e.shift);
   // Host pointers made from an entry stay good when the new one says the same and more.
   if (old.shift && observer_ && !(old.page == e.page && old.shift == e.shift && old.target == e.target && (old.flags & ~e.flags & ~tlb_flag::no_execute) == 0 &&
                                   (e.flags & ~old.flags & tlb_flag::no_execute) == 0 && old.pcid == e.pcid && old.vpid == e.vpid && old.eptp == e.eptp))
     observer_->dropped(old.page << old.shift, u64{1} << old.shift);
 }
 
+void Tlb::undo(u64 step) {
+  if (step != journal_step_) return;
+  while (!journal_.empty()) {
+    const Before b = journal_.back();
+    journal_.pop_back();
+    const TlbEntry made = *b.at;
+    *b.at = b.entry;
+    b.set->oldest = b.oldest;
+    if (made.shift && observer_) observer_->dropped(made.page << made.shift, u64{1} << made.shift);
+  }
+}
+
 template <class P>
 void Tlb::drop_if(P p) {
+  settle();
   bool any = false;
   for (unsigned word = 0; word < kSets4k / 64; ++word)
     for (u64 left = used_small_[word]; left; left &= left - 1) {
@@ -103,6 +132,7 @@ void Tlb::flush_page_vpid(u16 vpid, u64 la) {
 
 template <class P>
 void Tlb::drop_page(P p, u64 la) {
+  settle();
   auto sweep = [&](Set& set) {
     for (TlbEntry& e : set.way)
       if (e.shift && e.page == la >> e.shift && p(e)) {
@@ -132,6 +162,7 @@ void Tlb::flush_ept_tagged() {
 void Tlb::state(Ar& a) {
   a(small_, large_);
   if (!a.loading()) return;
+  settle();
   for (u64& w : used_small_) w = ~u64{0};
   used_large_ = (u64{1} << kSetsLarge) - 1;
   if (observer_) observer_->dropped_all();

@@ -57,6 +57,7 @@ VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
         break;
       }
       n = 1;
+      c.tlb.settle();
     }
     done += n;
     goes_on = more(c);

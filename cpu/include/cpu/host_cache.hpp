@@ -13,7 +13,7 @@ namespace vt::cpu {
 
 struct HostCache {
   static constexpr unsigned kSlots = 1024;
-  static constexpr u64 kNever = ~u64{0};
+  static constexpr u64 kNever = 0;  ///< no context has tag 0, so that it matches no address
   struct Entry {
     u64 tag = kNever;  ///< linear page | context tag (12 bits)
     u64 addend = 0;    ///< host address = addend + linear address

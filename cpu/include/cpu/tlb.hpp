@@ -5,6 +5,7 @@
 /// SDM 3A "Caching Translation Information", SDM 3C "VMX Support for Address Translation"
 #pragma once
 #include <array>
+#include <vector>
 
 #include "base/archive.hpp"
 #include "base/bits.hpp"
@@ -43,7 +44,13 @@ class Tlb {
   const TlbEntry* find(const TlbContext& c, u64 la) const;
   /// Sets the dirty flag of the entry that `find` gives (the walker has set D in memory).
   void set_dirty(const TlbContext& c, u64 la);
-  void fill(const TlbEntry& e);  ///< replaces an entry of the same page and context, or the oldest of the set
+  /// Replaces an entry of the same page and context, or the oldest of the set. `step`: whose attempt it is.
+  void fill(const TlbEntry& e, u64 step = kSettled);
+  /// An instruction that is going to be done again alone leaves no trace of its first attempt: whether there is one depends on what
+  /// happens to be decoded. Takes back what was filled by the attempt of this step since `settle`.
+  void undo(u64 step);
+  void settle() { journal_.clear(); }  ///< what was filled stays: an iteration is complete
+  static constexpr u64 kSettled = ~u64{0};
   // SDM 3A "Operations that Invalidate TLBs and Paging-Structure Caches"
   void flush_pcid(const TlbContext& c, bool keep_global);      ///< MOV CR3, INVPCID 1
   void flush_vpid(u16 vpid, bool keep_global);                 ///< MOV CR4, INVPCID 2/3, INVVPID 1/3; VM transitions without VPID use 0
@@ -69,6 +76,9 @@ class Tlb {
   std::array<Set, kSetsLarge> large_;  ///< 2 MiB and 1 GiB (and 4 MiB as two 2 MiB fills)
   u64 used_small_[kSets4k / 64] = {}, used_large_ = 0;  ///< sets that may hold entries (derived)
   TlbObserver* observer_ = nullptr;
+  struct Before { TlbEntry* at; TlbEntry entry; Set* set; u8 oldest; };
+  std::vector<Before> journal_;  ///< of `journal_step_`
+  u64 journal_step_ = kSettled;
   template <class P> void drop_if(P p);
   template <class P> void drop_page(P p, u64 la);
 };
