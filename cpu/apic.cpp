@@ -306,6 +306,7 @@ void LocalApic::accept(const ApicMessage& m) {
     case Mode::init:
       if (!m.assert_) return;  // level de-assert: only arbitration ids, which do not exist any more
       cpu_.init_pending = true;
+      cpu_.sipi_pending = false;  // one that came before it
       break;
     case Mode::sipi:
       cpu_.sipi_pending = true;

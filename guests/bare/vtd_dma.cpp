@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // EXPECT exit 0
 // NEEDS vitrine
+// ALSO sagaw39 sagaw-both no-superpages fault-records fault-records-end
 // DMA through the remapping unit by the DMA function (docs/dma-function.md): allowed, refused with the fault recorded and its MSI,
 // stale IOTLB and context-cache entries until they are invalidated, superpages, and its interrupts through the remapping table.
 // VT-d "DMA Remapping", "Caching Translation Information", "Fault Reporting", "Interrupt Remapping"
@@ -91,12 +92,13 @@ bool refused(u32 s, u32 code) { return (s & 4) != 0 && (s >> 4 & 15) == code; }
 struct Record { u64 lo, hi; };
 u32 record_offset(u32 n) { return (cap >> 24 & 0x3ff) * 16 + 16 * n; }
 Record record(u32 n = 0) { return {reg64(record_offset(n)), reg64(record_offset(n) + 8)}; }
+Record latest() { return record(reg(FSTS) >> 8 & 0xff); }  // FRI: the first of those that are pending
 void clear_faults() {
   for (u32 n = 0; n <= (cap >> 40 & 0xff); ++n) reg(record_offset(n) + 12, 1u << 31);
   reg(FSTS, 0x7f);
 }
 void check_record(const char* name, u8 reason, bool read, u64 address) {
-  Record r = record(reg(FSTS) >> 8 & 0xff);
+  Record r = latest();
   bool ok = (reg(FSTS) & 2) != 0 && r.hi >> 63 == 1 && (r.hi >> 62 & 1) == read && (r.hi >> 32 & 0xff) == reason && (r.hi & 0xffff) == bdf &&
             (r.lo & ~u64{0xfff}) == (address & ~u64{0xfff});
   if (!ok) printf("  record %016llx %016llx FSTS %x\n", r.hi, r.lo, reg(FSTS));
@@ -317,19 +319,19 @@ void interrupts() {
   queue_wait();
   dma(kRead, 0x10000, 0, 4);
   check_eq("invalidated: blocked", remapped, n + 1);
-  Record r = record();
+  Record r = latest();
   check("its record: entry not present", (r.hi >> 63) == 1 && (r.hi >> 32 & 0xff) == 0x22 && r.lo >> 48 == 5);
   check_eq("its MSI", faults, f + 1);     // the unit's own interrupt is not remapped
   clear_faults();
   set_msi(kApic | 6 << 5 | 1 << 4, 0);
   dma(kRead, 0x10000, 0, 4);
-  r = record();
+  r = latest();
   check("another source: blocked", remapped == n + 1 && (r.hi >> 32 & 0xff) == 0x26);
   clear_faults();
   u32 m = dones;
   set_msi(kApic, kDoneVector);            // compatibility format, which CFI does not let through
   dma(kRead, 0x10000, 0, 4);
-  r = record();
+  r = latest();
   check("compatibility format: blocked", dones == m && (r.hi >> 32 & 0xff) == 0x25);
   clear_faults();
   write32(bar + IRQ_ENABLE, 0);

@@ -8,6 +8,7 @@
   ARGS words                the command line
   MEMORY size  CPUS n       256M, 1
   PLATFORM file             a platform description, relative to the top of the tree
+  ALSO name...              once more on each of these of platforms/, as NAME@name (vitrine only)
   NEEDS vitrine|bochs       what only some emulators have (VMX: bochs; VT-d with the bus master: vitrine); nothing: qemu as well
   SKIP qemu|bochs why       what that emulator is known to get wrong
 
@@ -36,13 +37,14 @@ class Guest:
     cpus: int = 1
     platform: str = ""
     needs: str = "qemu"
+    also: list = dataclasses.field(default_factory=list)
     skip: dict = dataclasses.field(default_factory=dict)
 
 
 def read(name, source, image):
     g = Guest(name, image)
     for line in source.read_text().splitlines():
-        m = re.match(r"\s*(?://|;|#)\s*(EXPECT|ARGS|MEMORY|CPUS|PLATFORM|NEEDS|SKIP)\s+(.*?)\s*$", line)
+        m = re.match(r"\s*(?://|;|#)\s*(EXPECT|ARGS|MEMORY|CPUS|PLATFORM|ALSO|NEEDS|SKIP)\s+(.*?)\s*$", line)
         if m is None:
             if line.strip() and not re.match(r"\s*(//|;|#)", line):
                 break
@@ -58,6 +60,8 @@ def read(name, source, image):
                 g.console.append(value[1:-1])
             else:
                 sys.exit(f"{source}: what is '{line.strip()}'?")
+        elif key == "ALSO":
+            g.also += rest.split()
         elif key == "SKIP":
             who, _, why = rest.partition(" ")
             g.skip[who] = why
@@ -69,7 +73,11 @@ def read(name, source, image):
 def guests(images):
     sys.path.insert(0, str(ROOT / "guests/bare"))
     import build
-    return [read(name, source, pathlib.Path(images) / name) for name, source, _ in build.guests()]
+    for name, source, _ in build.guests():
+        g = read(name, source, pathlib.Path(images) / name)
+        yield g
+        for platform in g.also:
+            yield dataclasses.replace(g, name=f"{name}@{platform}", platform=f"platforms/{platform}.json", needs="vitrine")
 
 
 def judge(g, status, want, console):

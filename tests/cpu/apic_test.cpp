@@ -141,6 +141,23 @@ TEST_F(ApicTest, init_and_startup) {
   EXPECT_EQ(m.cpu->sipi_vector, 0x9f);
 }
 
+// "MP Initialization Protocol Algorithm for MP Systems": the SIPI that follows an INIT is not lost, however soon it comes; the one before is.
+TEST_F(ApicTest, startup_right_behind_init) {
+  Cpu ap(m, m.cpu->model(), 1, false);
+  Message init, sipi;
+  init.mode = Message::Mode::init, sipi.mode = Message::Mode::sipi, sipi.vector = 0x9f;
+  ap.apic.accept(sipi);
+  ap.apic.accept(init);
+  EXPECT_EQ(ap.run(1), 1u);
+  EXPECT_EQ(ap.activity, Activity::wait_for_sipi);
+  EXPECT_TRUE(ap.idle());
+  ap.apic.accept(init);
+  ap.apic.accept(sipi);
+  EXPECT_EQ(ap.run(2), 2u);
+  EXPECT_EQ(ap.activity, Activity::active);
+  EXPECT_EQ(ap.seg[CS].base, 0x9f000u);
+}
+
 // "Determining IPI Destination"
 TEST_F(ApicTest, destinations) {
   auto to = [&](u32 destination, bool logical, bool wide = false) {
