@@ -30,8 +30,12 @@ bool Cpu::pending() {
 
   // SDM 3C "VMX Operation": INIT is blocked in VMX root operation, and an exit in non-root operation.
   if (init_pending && !vmx.on) {
-    init_pending = sipi_pending = false;
+    // A SIPI that came behind it may be here already: the sender need not wait in between with an x2APIC.
+    const bool sipi = sipi_pending;
+    const u8 vector = sipi_vector;
+    init_pending = false;
     reset(true);
+    sipi_pending = sipi, sipi_vector = vector;
     return --budget, true;
   }
   if (activity == Activity::wait_for_sipi) {
