@@ -21,11 +21,10 @@ void Machine::expire_due() {
 }
 
 void Machine::run(u64 last_step) {
-  interrupted_ = false;
   while (!stop_.requested()) {
     expire_due();
     if (stop_.requested() || steps_ >= last_step) break;
-    if (interrupted_) { stop_.request(StopReason::interrupted); break; }
+    if (interrupted_) { interrupted_ = false; stop_.request(StopReason::interrupted); break; }
 
     // The processor whose slice it is, or the next one that has something to do.
     if (slice_left_ == 0) {

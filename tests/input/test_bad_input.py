@@ -61,7 +61,7 @@ with tempfile.TemporaryDirectory(prefix="vitrine-input-") as where:
     expect("empty module", ["--kernel", good, "--module", w / "empty", "-o", out], 4, str(w / "empty"), out=out)
     expect("a module larger than memory", ["--memory", "64M", "--kernel", good, "--module", GUESTS / "vmlinuz", "--module", file("big", bytes(80 << 20)), "-o", out], 4, str(w / "big"), out=out)
     expect("missing initramfs", ["--kernel", GUESTS / "vmlinuz", "--initrd", w / "nothing", "-o", out], 4, str(w / "nothing"), out=out)
-    expect("an initramfs larger than memory", ["--memory", "64M", "--kernel", GUESTS / "vmlinuz", "--initrd", w / "big", "-o", out], 4, str(w / "big"), out=out)
+    expect("an initramfs larger than memory", ["--memory", "128M", "--kernel", GUESTS / "vmlinuz", "--initrd", w / "big", "-o", out], 4, str(w / "big"), out=out)
 
     def platform(name, text, *mentions):
         path = file("platform.json", text.encode() if isinstance(text, str) else json.dumps(text).encode())
