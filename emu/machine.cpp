@@ -135,6 +135,8 @@ void Machine::state(Ar& ar) {
 
 std::string Machine::state_hash() {
   HashAr h;
+  std::string json = fw::to_json(platform_);  // what the guest has not asked about yet is a difference, too
+  h(json);
   state(h);
   return h.hex();
 }

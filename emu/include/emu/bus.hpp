@@ -33,6 +33,7 @@ class Bus {
   const std::map<u16, u64>& absent_ports() const { return absent_ports_; }
   struct Range { u64 first, last, offset; Device* device; };
   const std::vector<Range>& memory_ranges() const { return memory_; }
+  const std::vector<Range>& port_ranges() const { return ports_; }
 
  private:
   const Range* find(const std::vector<Range>& fixed, const std::vector<Range>& moving, u64 at) const;

@@ -54,7 +54,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
 
   // --- state ------------------------------------------------------------------------------------
   void state(Ar& ar);
-  std::string state_hash();          ///< 32 hex digits over everything architectural
+  std::string state_hash();          ///< 32 hex digits over the platform and everything architectural
   void drop_derived();               ///< caches that are not state: a test shows that this changes nothing
 
  private:
