@@ -121,7 +121,7 @@ void chain_slow(Cpu& c, const Insn* i) {
   const bool mark = i == c.block->insns + c.block->n;
   c.why = Next::jump;
   c.left_at = mark ? i - 1 : i;
-  if (!linkable(c)) return;
+  if (!linkable(c) || (c.block->mode & mode_bit::single)) return;  // a block of one is followed by a look around
   BlockCache::Jump& j = c.blocks().jump(c.target);
   if (j.rip != c.target || j.valid != c.links_valid || j.mode != c.mode) return;
   if (c.budget < static_cast<i64>(j.to->n)) return;

@@ -29,7 +29,7 @@ Next in_(C& c, const Insn& i) {
   if (!port_allowed(c, port, sizeof(P))) return Next::fault;
   if (c.non_root() && intercept_io(c, i, port, sizeof(P), true, false, 0)) return Next::fault;
   c.template set_reg<P>(0, static_cast<P>(c.out().port_read(port, sizeof(P))));
-  return Next::end;
+  return c.must_look() ? Next::end : Next::seq;
 }
 template <class C, class T, bool Imm>
 Next out_(C& c, const Insn& i) {
@@ -38,7 +38,7 @@ Next out_(C& c, const Insn& i) {
   if (!port_allowed(c, port, sizeof(P))) return Next::fault;
   if (c.non_root() && intercept_io(c, i, port, sizeof(P), false, false, 0)) return Next::fault;
   c.out().port_write(port, sizeof(P), c.template reg<P>(0));
-  return Next::end;
+  return c.must_look() ? Next::end : Next::seq;
 }
 template <class C, class T> Next in_imm(C& c, const Insn& i) { return in_<C, T, true>(c, i); }
 template <class C, class T> Next in_dx(C& c, const Insn& i) { return in_<C, T, false>(c, i); }

@@ -72,6 +72,16 @@ TEST(engine, device_accesses_are_done_once) {
   EXPECT_EQ(m.last_mmio, 0x2000000u);
 }
 
+// A block of one does not chain, however warm the blocks behind it are: the trap comes after one instruction.
+TEST(engine, single_stepping_stops_after_each_instruction) {
+  TestMachine m;
+  m.run(kLoop);
+  m.cpu->rip = TestMachine::kCode;
+  m.cpu->flags |= rflags::TF;
+  EXPECT_EQ(m.resume(), DB);
+  EXPECT_EQ(m.peek<u64>(m.cpu->r[4]), TestMachine::kCode + 5);  // the return address: behind the first instruction
+}
+
 TEST(engine, undefined_opcode_is_ud) {
   TestMachine m;
   EXPECT_EQ(m.run({0x0f, 0x0b}), UD);

@@ -266,6 +266,8 @@ class Cpu : public CpuState {
   const Insn* left_at = nullptr;
   void want_attention() { attention = true; }  ///< something asynchronous may be pending
   bool attention = true;
+  /// After a device was reached: has the outer loop something to do?
+  bool must_look() const { return attention || leave_run || stop_.requested(); }
   BlockCache& blocks() { return *blocks_; }
 
  private:
