@@ -4,7 +4,7 @@
 many as it says: a script may print lines "ok NAME" and "FAIL NAME ..." to be counted apart.
 
 Scripts are tests/*.sh, tests/*.py and tests/*/test_*.py. One with "# SLOW" in its first ten lines is left out by --quick. They find
-BUILD (the build directory), VITRINE (the program) and GUESTS (its guests) in the environment."""
+BUILD (the build directory), VITRINE (the program) and GUESTS (its guests) in the environment, and DEEP if they shall do more."""
 import argparse
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/bare"))
 import run as bare  # noqa: E402
 
-UNIT_SECONDS, SCRIPT_SECONDS = 300, 900
+UNIT_SECONDS, SCRIPT_SECONDS, DEEP_SECONDS = 300, 900, 3600
 
 
 class Report:
@@ -115,9 +115,9 @@ def run_gtest(command, env, base, names, report):
         return
 
 
-def scripts(build, quick, report):
+def scripts(build, quick, deep, report):
     env = {**os.environ, "BUILD": str(build), "VITRINE": str(build / "vitrine"), "GUESTS": str(build / "guests"),
-           "ROOT": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+           "ROOT": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **({"DEEP": "1"} if deep else {})}
     tests = ROOT / "tests"
     for path in sorted([*tests.glob("*.sh"), *tests.glob("*.py"), *tests.glob("*/test_*.py"), *tests.glob("*/test_*.sh")]):
         name = "script/" + str(path.relative_to(tests).with_suffix(""))
@@ -130,7 +130,7 @@ def scripts(build, quick, report):
             print(name)
             continue
         begin = time.monotonic()
-        status, out = execute((["python3"] if path.suffix == ".py" else ["bash"]) + [str(path)], SCRIPT_SECONDS, env)
+        status, out = execute((["python3"] if path.suffix == ".py" else ["bash"]) + [str(path)], DEEP_SECONDS if deep else SCRIPT_SECONDS, env)
         took = time.monotonic() - begin
         lines = re.findall(r"^(ok|FAIL) (.*)$", out, re.M)
         for verdict, what in lines:
@@ -146,6 +146,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--build", required=True)
     ap.add_argument("--quick", action="store_true")
+    ap.add_argument("--deep", action="store_true")
     ap.add_argument("--only")
     ap.add_argument("--list", action="store_true")
     ap.add_argument("--verbose", action="store_true")
@@ -166,7 +167,7 @@ def main():
         begin = time.monotonic()
         ok, why = bare.run_vitrine(guest, build / "vitrine")
         report.add(name, ok, time.monotonic() - begin, why)
-    scripts(build, args.quick, report)
+    scripts(build, args.quick, args.deep, report)
     if args.list:
         return 0
     print(f"{report.passed} passed, {report.failed} failed")
