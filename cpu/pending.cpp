@@ -103,7 +103,7 @@ bool Cpu::pending() {
   }
 
   // What waits for a shadow's end, an IRET or a VMX control keeps us looking; whoever sets IF asks for attention.
-  attention = init_pending || nmi_pending || debug_traps(*this) || (dr[7] & 0xff) || ((flags & rflags::IF) && intr(*this, pic_intr_)) ||
+  attention = init_pending || nmi_pending || debug_traps(*this) || (dr[7] & 0xff) || (((flags & rflags::IF) || to_hypervisor) && intr(*this, pic_intr_)) ||
               (non_root() && ((vmx.proc & (proc_ctl::interrupt_window | proc_ctl::nmi_window | proc_ctl::monitor_trap)) || (vmx.pin & pin_ctl::preemption_timer)));
   return false;
 }

@@ -230,7 +230,8 @@ TEST(Determinism, OneByteOfInputChangesTheHash) {
 
 // --- Xen ----------------------------------------------------------------------------------------------------------
 
-constexpr u64 kXenSteps = 150'000'000;
+/// As far as the first 150 million steps; XEN_STEPS in the environment goes further.
+const u64 kXenSteps = std::getenv("XEN_STEPS") ? std::strtoull(std::getenv("XEN_STEPS"), nullptr, 10) : 150'000'000;
 
 class Xen : public testing::Test {
  protected:
@@ -242,7 +243,7 @@ class Xen : public testing::Test {
 
 TEST_F(Xen, CutAndDroppedAtRandomMoments) {
   const Outcome& o = plain(g);
-  EXPECT_EQ(o.steps, kXenSteps);
+  EXPECT_LE(o.steps, kXenSteps);
   EXPECT_NE(o.console.find("Xen version"), std::string::npos);
   Booted b(g);
   Choice c(9);
