@@ -31,6 +31,7 @@ struct Program {
   explicit Program(u64 seed) : c{seed * 77 + 5} {
     user = c.below(4) == 0;
     calm = c.below(2);
+    narrow = c.below(3) == 0, limited = narrow && c.below(2);
     code_page = c.of<u64>({0, 8, 9, 10, 0x14, 0x1f});
     for (unsigned k = 0; k < 3; ++k) alias[k] = page_at(1 + 4 * k, code_page);
     hot = c.of<u64>({code_page, 8, 9, 10, 0x14});
@@ -106,6 +107,7 @@ struct Program {
 
   Choice c;
   bool user = false, calm = false;
+  bool narrow = false, limited = false;  ///< compatibility mode (REX.W is DEC EAX there); DS with a limit, so that blocks do not link
   u64 code_page = 0, hot = 0, alias[3] = {};
   std::vector<u8> bytes;
   std::vector<u64> interrupts;
@@ -141,12 +143,16 @@ struct Bench {
     Cpu& c = *m.cpu;
     c.tr.base = kTss;
     c.cr4 |= cr4::PGE;
+    c.apic.write(0x0f0, 0x1ff);
+    c.apic.write(0x350, 0x700);  // LINT0: ExtINT
     if (p.user) {
       c.seg[CS].ar = 0xa0fb, c.seg[CS].sel = 0x23;
       c.seg[SS].ar = 0xc0f3, c.seg[SS].sel = 0x2b;
       c.cr0 |= cr0::AM;
       c.flags |= rflags::AC;
     }
+    if (p.narrow) c.seg[CS].ar = p.user ? 0xc0fb : 0xc09b, c.seg[CS].sel = p.user ? 0x33 : 0x18;
+    if (p.limited) c.seg[DS].limit = 0x40ffffff;
     c.set_rflags(c.rflags() | rflags::IF);
     c.cr0 |= cr0::WP;
     c.r[4] = page_at(2, 5) + 0x800;
@@ -211,11 +217,13 @@ INSTANTIATE_TEST_SUITE_P(Seeds, Exact, testing::Range(0, 8));
 
 TEST_P(Exact, HoweverItIsCut) {
   const u64 per_case = std::getenv("EXACT_SEEDS") ? std::strtoull(std::getenv("EXACT_SEEDS"), nullptr, 10) : 25;
+  u64 interrupts = 0;
   for (u64 seed = static_cast<u64>(GetParam()) * per_case; seed < (static_cast<u64>(GetParam()) + 1) * per_case; ++seed) {
     const Program p(seed);
     Bench whole(p);
     whole.to(kLast, [] { return kLast; });
     const std::string want = whole.hash();
+    interrupts += whole.m.cpu->stats.interrupts;
     {
       Bench b(p);
       b.to(kLast, [] { return u64{1}; });
@@ -253,6 +261,62 @@ TEST_P(Exact, HoweverItIsCut) {
       ASSERT_EQ(b.hash(), want) << "seed " << seed << " restored";
     }
   }
+  EXPECT_GT(interrupts, per_case);
+}
+
+// host_cache.hpp: with breakpoints every access takes the slow path, at the end of the address space too.
+TEST(HostCache, ABypassedContextMatchesNoEntry) {
+  M m;
+  m.cpu->dr[7] = 0x402;
+  m.cpu->update();
+  EXPECT_EQ(m.run({0x8b, 0x04, 0x25, 0xf8, 0xff, 0xff, 0xff}), PF);  // mov eax, [-8]
+  EXPECT_EQ(m.cpu->cr2, ~u64{7});
+}
+
+// SDM 2B "REP": interrupts come between iterations; the shadow of STI lasts for the first one only.
+TEST(Exactness, ARepeatedStringBehindStiIsInterruptedAfterItsFirstIteration) {
+  M m;
+  m.cpu->apic.write(0x0f0, 0x1ff);
+  m.cpu->apic.write(0x350, 0x700);
+  m.pic_level = true;
+  m.cpu->pic_line(true);
+  m.cpu->r[1] = 100, m.cpu->r[7] = M::kData;
+  EXPECT_EQ(m.run({0xfb, 0xf3, 0xaa}), 0x20);  // sti; rep stosb
+  EXPECT_EQ(m.cpu->r[1], 99u);
+}
+
+// SDM 3C "Guest Non-Register State": what cannot end HLT or shutdown leaves the processor waiting; the machine must not spin.
+TEST(Exactness, AnNmiThatIsBlockedWakesNobody) {
+  M m;
+  Cpu& c = *m.cpu;
+  c.vmx.on = c.vmx.non_root = true;
+  c.vmx.pin = pin_ctl::nmi;
+  c.nmi_pending = c.nmi_blocked = true;
+  for (Activity a : {Activity::hlt, Activity::shutdown}) {
+    c.activity = a;
+    EXPECT_TRUE(c.idle());
+    EXPECT_EQ(c.run(10), 0u);
+    c.nmi_blocked = false;
+    EXPECT_FALSE(c.idle());
+    c.nmi_blocked = true;
+  }
+}
+
+// SDM 3C "Other Causes of VM Exits": whatever IF is, an external interrupt that MOV SS holds back exits behind it.
+TEST(Exactness, AnInterruptForTheHypervisorIsLookedForBehindAShadow) {
+  M m;
+  Cpu& c = *m.cpu;
+  c.apic.write(0x0f0, 0x1ff);
+  c.apic.write(0x350, 0x700);
+  c.vmx.on = c.vmx.non_root = true;
+  c.vmx.pin = pin_ctl::external_interrupt;
+  c.movss_shadow = true;
+  m.mem.write(Hpa{M::kCode}, "\x90\x90\x90", 3, WriteCause::loader);
+  c.rip = M::kCode;
+  c.pic_line(true);
+  EXPECT_EQ(c.run(1), 1u);
+  EXPECT_FALSE(c.movss_shadow);
+  EXPECT_TRUE(c.attention);
 }
 
 }  // namespace
