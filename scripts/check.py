@@ -70,7 +70,7 @@ def unit_tests(build, report):
                     print(base)
                     continue
                 begin = time.monotonic()
-                status, out = execute(command, UNIT_SECONDS, env)
+                status, out = execute(command, UNIT_SECONDS, env, build)  # meson names built programs from there
                 report.add(base, status == 0, time.monotonic() - begin, out)
             continue
         names = [n for n in names if ".DISABLED_" not in n and not n.startswith("DISABLED_") and report.wanted(f"{base}/{n}")]
