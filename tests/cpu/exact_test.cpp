@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// However execution is cut into blocks and runs, and whatever derived state is there: the same state at the same step. Random programs
 /// that are as unkind as they can be: pages that share a set of the TLB, tables changed under it, code that changes itself under
-/// several addresses, shadows, traps, breakpoints, interrupts, repeated strings, devices.
-#include "harness.hpp"
+/// several addresses, shadows, traps, breakpoints, interrupts, repeated strings, devices; on the bare processor and under a hypervisor.
+#include "vmx_machine.hpp"
 
 namespace vt::cpu {
 namespace {
 
-using M = TestMachine;
+using M = VmxMachine;
 
 struct Choice {
   u64 x;
@@ -24,6 +24,8 @@ struct Choice {
 constexpr u64 kWindow = 0x40000000, kTables = 0x110000, kFrames = 0x400000, kTss = 0xa000, kCodeFrame = 0x500000;
 constexpr unsigned kMiBs = 16, kPages = 32, kSlots = 256, kSlot = 16;
 
+/// EPT maps the first 2 MiB and those of the frames by 4 KiB pages.
+u64 ept_entry(u64 gpa) { return M::kEptPml4 + (gpa < u64{2} << 20 ? 0x3000 : 0x4000) + 8 * (gpa >> 12 & 511); }
 u64 page_at(u64 n, u64 s) { return kWindow + (n << 20) + (s << 12); }
 u64 pte_at(u64 n, u64 s) { return kTables + (n / 2) * 0x1000 + ((n % 2) * 256 + s) * 8; }
 
@@ -32,6 +34,8 @@ struct Program {
     user = c.below(4) == 0;
     calm = c.below(2);
     narrow = c.below(3) == 0, limited = narrow && c.below(2);
+    guest = c.below(3) == 0;
+    vpid = c.below(2), ept_ad = c.below(2), exits = c.below(2), invept = c.below(2);
     code_page = c.of<u64>({0, 8, 9, 10, 0x14, 0x1f});
     for (unsigned k = 0; k < 3; ++k) alias[k] = page_at(1 + 4 * k, code_page);
     hot = c.of<u64>({code_page, 8, 9, 10, 0x14});
@@ -81,6 +85,10 @@ struct Program {
       case 15: return put(slot, {static_cast<u8>(c.of({0xa4, 0xa6, 0xa5, 0xaa}))});
       case 16: case 17: return with(alias[c.below(3)] + c.below(80) * kSlot + 14 + c.below(2), {0xc6, 0x02, static_cast<u8>(c.of({0x90, 0xf8, 0xf5, 0x99}))});
       case 18: case 19: case 20: {  // a table entry changes
+        if (guest && c.below(2)) {
+          const u64 gpa = c.below(8) == 0 ? kTables + (c.below(8) << 12) : kFrames + (c.below(64) << 12);
+          return with(ept_entry(gpa), {0x48, 0x0f, 0xba, 0x3a, static_cast<u8>(c.of({0, 1, 1, 2, 2, 3, 8, 9, 12}))});
+        }
         const u64 n = c.below(kMiBs), s = c.below(2) ? hot : c.below(kPages);
         return with(pte_at(n, s), {0x48, 0x0f, 0xba, 0x3a, static_cast<u8>(c.of({0, 1, 2, 5, 6, 8, 12, 13, 63}))});
       }
@@ -107,6 +115,7 @@ struct Program {
 
   Choice c;
   bool user = false, calm = false;
+  bool guest = false, vpid = false, ept_ad = false, exits = false, invept = false;  ///< in VMX non-root operation
   bool narrow = false, limited = false;  ///< compatibility mode (REX.W is DEC EAX there); DS with a limit, so that blocks do not link
   u64 code_page = 0, hot = 0, alias[3] = {};
   std::vector<u8> bytes;
@@ -158,8 +167,44 @@ struct Bench {
     c.r[4] = page_at(2, 5) + 0x800;
     c.r[6] = page_at(3, p.hot), c.r[7] = page_at(4, p.hot);
     c.rip = p.alias[0];
+    if (p.guest) become_hypervisor();
     c.tlb.flush_all();
     c.update();
+  }
+  /// What there is becomes the guest; the hypervisor goes on with the next slot after each exit.
+  void become_hypervisor() {
+    Cpu& c = *m.cpu;
+    using F = Field;
+    const Program& p = program;
+    m.fill();
+    m.identity_ept();
+    for (u64 n = 0; n < 512; ++n) {
+      // Some frames are read-only, absent, not executable or misconfigured to begin with.
+      const u64 bits = n >= 64 ? 0x37 : n % 16 == 3 ? 0x35 : n % 16 == 7 ? 0 : n % 16 == 11 ? 0x33 : n % 32 == 13 ? 0x36 : 0x37;
+      m.mem.poke64(Hpa{M::kEptPml4 + 0x4000 + 8 * n}, bits ? (kFrames + (n << 12)) | bits : 0, WriteCause::loader);
+    }
+    m.mem.poke64(Hpa{M::kEptPml4 + 0x2000 + 16}, (M::kEptPml4 + 0x4000) | 7, WriteCause::loader);
+    if (p.vpid) m.add(F::SECONDARY_VM_EXEC_CONTROL, proc2_ctl::vpid), m.set(F::VIRTUAL_PROCESSOR_ID, 1);
+    if (p.ept_ad) m.add(F::EPT_POINTER, 0x40);
+    if (p.exits) m.add(F::PIN_BASED_VM_EXEC_CONTROL, pin_ctl::external_interrupt), m.add(F::VM_EXIT_CONTROLS, exit_ctl::ack_interrupt);
+    m.set(F::GUEST_RIP, c.rip), m.set(F::GUEST_RSP, c.r[4]), m.set(F::GUEST_RFLAGS, c.rflags());
+    if (p.narrow) m.set(F::GUEST_RIP, static_cast<u32>(c.rip));
+    std::vector<u8> host = {0x41, 0xb8, 0x1e, 0x68, 0, 0, 0x45, 0x0f, 0x78, 0xc1,                  // mov r8d, GUEST_RIP; vmread r9, r8
+                            0x49, 0x83, 0xe1, 0xf0, 0x49, 0x83, 0xc1, 0x10, 0x45, 0x0f, 0x79, 0xc1,  // and r9, -16; add r9, 16; vmwrite r8, r9
+                            0x48, 0xc7, 0x04, 0x25};                                               // mov qword [entry of the code's frame], ...
+    Program::imm32(host, ept_entry(kCodeFrame)), Program::imm32(host, kCodeFrame | 0x37);
+    if (p.invept) {  // mov r8d, 2; invept r8, [a page of zeros]
+      for (u8 b : {0x41, 0xb8, 2, 0, 0, 0, 0x66, 0x44, 0x0f, 0x38, 0x80, 0x04, 0x25}) host.push_back(b);
+      Program::imm32(host, 0x70000);
+    }
+    for (u8 b : {0x0f, 0x01, 0xc3, 0xf4}) host.push_back(b);  // vmresume; hlt
+    m.mem.write(Hpa{M::kHost}, host.data(), host.size(), WriteCause::loader);
+    m.mem.write(Hpa{M::kCode}, "\x0f\x01\xc2\xf4", 4, WriteCause::loader);  // vmlaunch; hlt
+    c.seg[CS].ar = 0xa09b, c.seg[CS].sel = 8;
+    c.seg[SS].ar = 0xc093, c.seg[SS].sel = 0x10;
+    c.seg[DS].limit = ~0u;
+    c.set_rflags(2);
+    c.rip = M::kCode, c.r[4] = M::kStack;
   }
   /// To this step; interrupt requests come where the program says.
   void to(u64 last, auto piece) {
@@ -217,13 +262,14 @@ INSTANTIATE_TEST_SUITE_P(Seeds, Exact, testing::Range(0, 8));
 
 TEST_P(Exact, HoweverItIsCut) {
   const u64 per_case = std::getenv("EXACT_SEEDS") ? std::strtoull(std::getenv("EXACT_SEEDS"), nullptr, 10) : 25;
-  u64 interrupts = 0;
+  u64 interrupts = 0, exits = 0;
   for (u64 seed = static_cast<u64>(GetParam()) * per_case; seed < (static_cast<u64>(GetParam()) + 1) * per_case; ++seed) {
     const Program p(seed);
     Bench whole(p);
     whole.to(kLast, [] { return kLast; });
     const std::string want = whole.hash();
     interrupts += whole.m.cpu->stats.interrupts;
+    for (u64 n : whole.m.cpu->stats.exits) exits += n;
     {
       Bench b(p);
       b.to(kLast, [] { return u64{1}; });
@@ -262,6 +308,7 @@ TEST_P(Exact, HoweverItIsCut) {
     }
   }
   EXPECT_GT(interrupts, per_case);
+  EXPECT_GT(exits, 0u);
 }
 
 // host_cache.hpp: with breakpoints every access takes the slow path, at the end of the address space too.
