@@ -118,7 +118,7 @@ void chain_local_slow(Cpu& c, const Insn* i, unsigned k) {
 
 void chain_slow(Cpu& c, const Insn* i) {
   // `i` is the branch, or the end mark.
-  const bool mark = i == c.block->insns + c.block->n;
+  const bool mark = i == c.block->insns + c.block->count;  // n of a block that has just died says nothing
   c.why = Next::jump;
   c.left_at = mark ? i - 1 : i;
   if (!linkable(c) || (c.block->mode & mode_bit::single)) return;  // a block of one is followed by a look around

@@ -11,6 +11,7 @@ namespace {
 RtcTime rtc_time(const std::string& text) {
   RtcTime t;
   std::sscanf(text.c_str(), "%u-%u-%uT%u:%u:%u", &t.year, &t.month, &t.day, &t.hour, &t.minute, &t.second);
+  t.nanosecond = 500'000'000;  // no firmware hands over on the second: the middle is as good a place as any
   return t;
 }
 

@@ -29,7 +29,7 @@ Rtc146818::Rtc146818(Clock& clock, IrqLine& irq8, const RtcTime& t) : clock_(clo
   put(kSecond, t.second), put(kMinute, t.minute), put(kHour, t.hour), put(kDay, t.day), put(kMonth, t.month), put(kYear, t.year % 100);
   put(kCentury, t.year / 100);
   put(kWeekday, t.day_of_week ? t.day_of_week : weekday(t.year, t.month, t.day));
-  second_start_ = static_cast<i64>(clock.now()), periodic_from_ = clock.now();
+  second_start_ = static_cast<i64>(clock.now()) - static_cast<i64>(t.nanosecond), periodic_from_ = clock.now();
 }
 
 void Rtc146818::reset() {

@@ -10,12 +10,13 @@ namespace vt::emu {
 /// Broken-down local time. `day_of_week`: 1 = Sunday; 0: worked out from the date.
 struct RtcTime {
   unsigned year = 2024, month = 1, day = 1, hour = 0, minute = 0, second = 0, day_of_week = 0;
+  unsigned nanosecond = 0;  ///< how far into its second the clock is
 };
 
 /// Offsets: 0 index and NMI mask (port 0x70), 1 data (0x71).
 class Rtc146818 final : public ByteDevice, public Timed {
  public:
-  /// The first second is over one second after `clock.now()`.
+  /// The first second is over one second after `clock.now()`, less what of it has gone by.
   Rtc146818(Clock& clock, IrqLine& irq8, const RtcTime& start);
 
   u8 cmos(u8 index) const { return cmos_[index & 0x7f]; }
