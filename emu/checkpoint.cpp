@@ -54,17 +54,26 @@ class ZstdLoad final : public Ar {
   bool loading() const override { return true; }
   void bytes(void* p, std::size_t n) override {
     ZSTD_outBuffer out{p, n, 0};
-    while (out.pos < out.size) {
-      if (in_.pos == in_.size) {
-        in_ = {buffer_.data(), std::fread(buffer_.data(), 1, buffer_.size(), file_.f), 0};
-        if (in_.size == 0) file_.fail("damaged checkpoint: it ends too early");
-      }
-      const std::size_t r = ZSTD_decompressStream(stream_, &out, &in_);
-      if (ZSTD_isError(r)) file_.fail(ZSTD_getErrorName(r));
-    }
+    while (out.pos < out.size) step(out);
+  }
+  /// To the end of the frame, where its checksum is.
+  void finish() {
+    char more;
+    ZSTD_outBuffer out{&more, 1, 0};
+    while (left_ != 0 && out.pos == 0) step(out);
+    if (out.pos) file_.fail("damaged checkpoint: there is more in it than a machine's state");
   }
 
  private:
+  void step(ZSTD_outBuffer& out) {
+    if (in_.pos == in_.size) {
+      in_ = {buffer_.data(), std::fread(buffer_.data(), 1, buffer_.size(), file_.f), 0};
+      if (in_.size == 0) file_.fail("damaged checkpoint: it ends too early");
+    }
+    left_ = ZSTD_decompressStream(stream_, &out, &in_);
+    if (ZSTD_isError(left_)) file_.fail(ZSTD_getErrorName(left_));
+  }
+  std::size_t left_ = 1;  ///< 0: the frame is complete
   File& file_;
   ZSTD_DCtx* stream_;
   std::vector<char> buffer_;
@@ -98,6 +107,7 @@ void load_checkpoint(Machine& m, const std::string& name) {
   if (got != want) file.fail("a checkpoint of another platform than the run's platform.json describes");
   ZstdLoad ar(file);
   m.state(ar);
+  ar.finish();
 }
 
 }  // namespace vt::emu

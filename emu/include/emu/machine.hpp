@@ -59,7 +59,6 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
 
  private:
   friend class Board;
-  friend struct RouteTests;
   // cpu::Outside
   EventSink* events() override { return sink_; }
   u64 mmio_read(Hpa at, unsigned size) override { return bus_.read(at.v, size); }
