@@ -28,6 +28,12 @@ pci::FunctionSpec spec_of(const fw::PciFunction& f) {
   return s;
 }
 
+std::vector<pci::ScriptedDma::Access> script_of(const fw::PciFunction& f) {
+  std::vector<pci::ScriptedDma::Access> out;
+  for (auto& a : f.dma) out.push_back({a.at, a.address, a.size, a.write, a.value, a.every, a.times});
+  return out;
+}
+
 }  // namespace
 
 void Board::Intr::set(bool asserted) {
@@ -121,7 +127,13 @@ void Board::add_functions() {
           opaque.push_back(std::make_unique<pci::OpaqueBar>(name, machine.stop_));
           s.bars[n].device = opaque.back().get();
         }
-      function = std::make_unique<pci::Function>(s, this, static_cast<DmaPort*>(&machine));
+      if (f.model == "scripted-dma") {
+        auto d = std::make_unique<pci::ScriptedDma>(s, this, machine, machine, script_of(f));
+        machine.queue_.add_owner(*d);
+        function = std::move(d);
+      } else {
+        function = std::make_unique<pci::Function>(s, this, static_cast<DmaPort*>(&machine));
+      }
     }
     config.add(std::move(function));
   }

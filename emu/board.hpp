@@ -14,6 +14,7 @@
 #include "emu/machine.hpp"
 #include "pci/config.hpp"
 #include "pci/dma_function.hpp"
+#include "pci/scripted_dma.hpp"
 
 namespace vt::emu {
 

@@ -144,6 +144,26 @@ struct Checker {
     if (io && r.prefetchable) fail(here + ".prefetchable", "I/O BARs are never prefetchable");
   }
 
+  void script(const PciFunction& f, const std::string& at) const {
+    bool scripted = f.model == "scripted-dma";
+    if (scripted && f.dma.empty()) fail(at + ".dma", "is missing: the accesses that the function makes");
+    if (!scripted && !f.dma.empty()) fail(at + ".dma", "is only for the model \"scripted-dma\"");
+    if (scripted && f.secondary_bus) fail(at + ".model", "\"scripted-dma\" is no bridge");
+    if (f.dma.size() > 256) fail(at + ".dma", "{} accesses; 256 are possible (one can be repeated)", f.dma.size());
+    constexpr u64 kLongest = u64{1} << 60;    // ns: 36 years
+    for (std::size_t i = 0; i < f.dma.size(); ++i) {
+      const DmaAccess& a = f.dma[i];
+      std::string here = fmt::format("{}.dma[{}]", at, i);
+      if (a.size < 1 || a.size > 4096) fail(here + ".size", "{} bytes; 1 to 4096 are possible", a.size);
+      if (a.address + (a.size - 1) < a.address) fail(here + ".address", "{:#x} with size {} goes beyond 64 bits", a.address, a.size);
+      if (a.at > kLongest) fail(here + ".at", "{} ns is later than any run lasts", a.at);
+      if (a.times < 1 || a.times > 1'000'000'000) fail(here + ".times", "{}; 1 to 1000000000 are possible", a.times);
+      if (a.times > 1 && (a.every < 1000 || a.every > kLongest / a.times)) fail(here + ".every", "{} ns; a repeated access needs 1000 or more, and an end", a.every);
+      if (a.times == 1 && a.every) fail(here + ".every", "is only for an access that is repeated; give times");
+      if (a.value && !a.write) fail(here + ".value", "is only for a write");
+    }
+  }
+
   void pci() const {
     std::vector<u8> buses{0};
     for (const PciFunction& f : p.pci) if (f.secondary_bus) buses.push_back(*f.secondary_bus);
@@ -159,9 +179,10 @@ struct Checker {
       if (f.vendor == 0xffff) fail(at + ".vendor", "0xffff means that no function is there");
       if (f.class_code >> 24) fail(at + ".class_code", "{:#x} has more than 24 bits", f.class_code);
       if (f.interrupt_pin > 4) fail(at + ".interrupt_pin", "{}; 0 (none) to 4 (INTD) are possible", f.interrupt_pin);
-      static constexpr const char* kModels[] = {"", "host-bridge", "isa-bridge", "dma"};
+      static constexpr const char* kModels[] = {"", "host-bridge", "isa-bridge", "dma", "scripted-dma"};
       if (std::find(std::begin(kModels), std::end(kModels), f.model) == std::end(kModels))
-        fail(at + ".model", "\"{}\" is unknown; there are \"host-bridge\", \"isa-bridge\", \"dma\", and none", f.model);
+        fail(at + ".model", "\"{}\" is unknown; there are \"host-bridge\", \"isa-bridge\", \"dma\", \"scripted-dma\", and none", f.model);
+      script(f, at);
       unsigned used = 0;
       for (std::size_t b = 0; b < f.bars.size(); ++b) bar(f, at, used, b);
     }

@@ -70,6 +70,10 @@ template <class V> void fields(V& v, PciBar& b) {
   v.number("index", b.index, 5); v.name("kind", b.kind, kBarNames); v.flag("prefetchable", b.prefetchable);
   v.address("address", b.address); v.address("size", b.size, true);
 }
+template <class V> void fields(V& v, DmaAccess& a) {
+  v.number("at", a.at); v.address("address", a.address, true); v.number("size", a.size); v.flag("write", a.write);
+  v.number("value", a.value, 255); v.number("every", a.every); v.number("times", a.times);
+}
 template <class V> void fields(V& v, PciFunction& f) {
   v.bdf("bdf", f.bdf);
   v.address("vendor", f.vendor);
@@ -84,6 +88,7 @@ template <class V> void fields(V& v, PciFunction& f) {
   v.flag("msi", f.msi);
   v.maybe("secondary_bus", f.secondary_bus);
   v.text("model", f.model);
+  v.list_if_any("dma", f.dma);
 }
 template <class V> void fields(V& v, CpuSpec& c) {
   v.text("model", c.model);
@@ -145,6 +150,7 @@ class Writer {
     for (T& e : x) { Writer w; fields(w, e); a.push_back(std::move(w.out)); }
     out[k] = std::move(a);
   }
+  template <class T> void list_if_any(const char* k, std::vector<T>& x) { if (!x.empty()) list(k, x); }
 };
 
 // ---- reading ----
@@ -310,6 +316,7 @@ class Reader {
       r.finish();
     });
   }
+  template <class T> void list_if_any(const char* k, std::vector<T>& x) { list(k, x); }
   template <class... Ts>
   [[noreturn]] void fail(const std::string& k, fmt::format_string<Ts...> f, Ts&&... args) const {
     std::string at = k.empty() ? at_ : join(k);

@@ -48,7 +48,7 @@ void Function::build() {
   put(kHeader, 1, bridge() ? 1 : 0);
   put(kStatus, 2, 0, 0, kStatusClears);
   put(kLine, 1, spec_.interrupt_line, 0xff), put(kLine + 1, 1, spec_.interrupt_pin);
-  u16 command = bridge() ? kIo | kMemory | kMaster : 0;
+  u16 command = bridge() ? kIo | kMemory | kMaster : spec_.master ? kMaster : 0;
   for (unsigned n = 0; n < (bridge() ? 2u : 6u); ++n) {
     const BarSpec& b = spec_.bars[n];
     if (b.kind == BarKind::none) continue;

@@ -32,6 +32,7 @@ struct FunctionSpec {
   std::array<BarSpec, 6> bars{}; ///< a bridge has two
   u8 interrupt_pin = 0, interrupt_line = 0xff;
   bool msi = false;              ///< one vector, 64-bit address, maskable
+  bool master = false;           ///< Bus Master Enable is on at power-up: firmware was using the device
   std::optional<u8> secondary_bus;  ///< a bridge: header type 1
   std::optional<PortType> express;
 };

@@ -67,6 +67,16 @@ struct PciBar {
   u64 address = 0, size = 0;            ///< as firmware assigned it
 };
 
+/// One access of a function that does DMA by itself, model "scripted-dma". Times are virtual, in ns (one step each while a processor runs).
+struct DmaAccess {
+  u64 at = 0;                           ///< after power-on
+  u64 address = 0;
+  u32 size = 64;                        ///< bytes, 1 to 4096
+  bool write = false;
+  u8 value = 0;                         ///< every byte of a write
+  u64 every = 0, times = 1;             ///< repeated
+};
+
 struct PciFunction {
   Bdf bdf;
   u16 vendor = 0x8086, device = 0;
@@ -77,7 +87,8 @@ struct PciFunction {
   u8 interrupt_pin = 0, interrupt_line = 0xff;
   bool msi = false;
   std::optional<u8> secondary_bus;      ///< a bridge (header type 1)
-  std::string model;                    ///< "", "host-bridge", "isa-bridge", "dma" (our bus-master function)
+  std::string model;                    ///< "", "host-bridge", "isa-bridge", "dma" (our bus-master function), "scripted-dma"
+  std::vector<DmaAccess> dma;           ///< "scripted-dma" only: its script
 };
 
 struct CpuSpec {
