@@ -21,10 +21,6 @@ constexpr struct { u8 number; const char* name; } kExits[] = {
 constexpr const char* kExceptions[] = {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", nullptr, "#TS", "#NP", "#SS", "#GP",
                                        "#PF", nullptr, "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
 
-constexpr const char* kEvents[] = {"none", "vm-entry", "vm-exit", "exception", "interrupt", "eptp-change", "invept", "invvpid", "vtd-register",
-                                   "vtd-translation", "vtd-invalidate", "vtd-fault", "stale-translation", "reset"};
-static_assert(std::size(kEvents) == kEventKinds);
-
 }  // namespace
 
 std::string exit_name(unsigned reason) {
@@ -55,10 +51,6 @@ const char* stop_name(StopReason r) {
     case StopReason::interrupted: return "interrupted";
   }
   return "unknown";
-}
-const char* event_name(EventKind k) {
-  const auto n = static_cast<unsigned>(k);
-  return n < kEventKinds ? kEvents[n] : "unknown";
 }
 
 }  // namespace vt::cli

@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/events.hpp"
 #include "base/stop.hpp"
 
 namespace vt::cli {
@@ -19,7 +18,5 @@ std::optional<unsigned> exit_number(std::string_view name);   ///< also takes th
 std::string exception_name(unsigned vector);
 
 const char* stop_name(StopReason r);      ///< "until", "triple-fault", ...
-const char* event_name(EventKind k);
-inline constexpr unsigned kEventKinds = static_cast<unsigned>(EventKind::reset) + 1;
 
 }  // namespace vt::cli

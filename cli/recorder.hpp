@@ -2,12 +2,12 @@
 /// Listens to the machine: keeps the rare events in events.vit, remembers which EPT pointers there were, and
 /// ends the run at a VM exit or entry that was asked for. docs/formats.md describes the file.
 #pragma once
-#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/events.hpp"
 #include "base/stop.hpp"
+#include "views/event_log.hpp"
 #include "when.hpp"
 
 namespace vt::cli {
@@ -21,15 +21,16 @@ struct SeenEptp {
 class Recorder final : public EventSink {
  public:
   Recorder(Stop& stop, const When& until) : stop_(stop), until_(until) {}
-  ~Recorder() override;
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
   /// Appends to this file from now on. Throws std::runtime_error.
-  void keep(const std::string& file);
+  void keep(const std::string& file) { file_.open(file); }
   void on(const Event& e) override;
-  void flush();
-  bool finish();               ///< false: something could not be written
+  void flush() { file_.flush(); }
+  bool finish() { return file_.close(); }   ///< false: something could not be written
+  /// The file's events are somebody else's matter from now on (the ledger's): this one only counts.
+  views::EventWriter& hand_over() { keeps_ = false; return file_; }
 
   const std::vector<SeenEptp>& eptps() const { return eptps_; }
   u64 entries() const { return entries_; }
@@ -37,21 +38,15 @@ class Recorder final : public EventSink {
   u64 count(EventKind k) const { return counts_[static_cast<unsigned>(k) & 31]; }
 
  private:
-  void write(const Event& e);
   void see(u64 vmcs, u64 eptp, u64 step);
   void reached(u64 step);
   Stop& stop_;
   When until_;
-  std::FILE* file_ = nullptr;
-  bool wrong_ = false;
+  views::EventWriter file_;
+  bool keeps_ = true;
   u64 entries_ = 0, exits_ = 0;
   u64 counts_[32] = {};
   std::vector<SeenEptp> eptps_;
 };
-
-/// First line of events.vit: JSON that describes the records.
-std::string events_header();
-/// A record: little-endian kind u16, cpu u16, zero u32, then step, rip, a, b, c, d as u64.
-inline constexpr std::size_t kEventRecord = 56;
 
 }  // namespace vt::cli

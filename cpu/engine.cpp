@@ -6,6 +6,7 @@
 #include "cpu/rows.hpp"
 #include "decoder.hpp"
 #include "fuse.hpp"
+#include "observe.hpp"
 
 namespace vt::cpu {
 namespace {
@@ -23,6 +24,8 @@ bool linkable(const Cpu& c) { return c.code64_now || (c.mode & mode_bit::flat); 
 struct Decode {
   Block block;
   Insn insns[kMaxInsns + 1];
+  Block::Observed observed[kMaxInsns];
+  bool is_observed = false;
 };
 
 /// Decodes from `linear` (physical `at`). False: not even the first instruction's bytes can be fetched (fault recorded).
@@ -39,7 +42,9 @@ bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
   const u8* bytes = direct ? mem.host() + b.page.v : page;
   if (!direct) mem.read(b.page, page, kPageSize);
   unsigned off = b.first_off;
+  const u64 rip = c.code64_now ? linear : linear - c.seg[CS].base;
   while (b.n < limit && off < kPageSize) {
+    if (b.n && starts_block(c, rip + (off - b.first_off))) break;
     Insn& i = d.insns[b.n];
     bool ends = false;
     Decoded got = decode(bytes + off, static_cast<unsigned>(kPageSize) - off, static_cast<u16>(off), mode & ~mode_bit::single, c.model(), i, ends);
@@ -67,6 +72,7 @@ bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
     if (ends) break;
   }
   if (!(mode & mode_bit::single) && linkable(c) && !b.crosses) fuse(d.insns, b.n);
+  d.is_observed = mark_observed(c, rip, d.insns, b.n, d.observed);
   b.count = b.n;
   b.bytes = static_cast<u16>(off - b.first_off);
   d.insns[b.n] = end_mark(off);
@@ -91,7 +97,7 @@ Block* block_at(Cpu& c, u64 rip, u16 mode) {
   if (!decode_block(c, linear, at, mode, d)) return nullptr;
   ++c.stats.blocks_decoded;
   bool newly_code = false;
-  b = cache.insert(d.block, d.insns, newly_code);
+  b = cache.insert(d.block, d.insns, d.is_observed ? d.observed : nullptr, newly_code);
   if (newly_code) {
     c.out().page_flagged(b->page);
     if (b->crosses) c.out().page_flagged(b->page2);

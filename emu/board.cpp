@@ -51,6 +51,7 @@ Board::Board(Machine& m, SerialSink& console)
       irq0(isa[0]),
       irq8(isa[8]),
       com1("com1", isa[4], console),
+      serial(m, com1),
       pit(m, irq0.input(0)),
       port61(m, pit),
       rtc(m, irq8.input(0), rtc_time(m.platform_.rtc)),
@@ -73,7 +74,7 @@ Board::Board(Machine& m, SerialSink& console)
   if (m.platform_.hpet) hpet = std::make_unique<Hpet>(m, *this);
   unsigned index = 0;
   for (auto& u : m.units_) vtd.push_back(std::make_unique<VtdWindow>(*u, "vtd" + std::to_string(index++)));
-  for (Timed* t : std::initializer_list<Timed*>{&pit, &rtc, &pm}) m.queue_.add_owner(*t);
+  for (Timed* t : std::initializer_list<Timed*>{&pit, &rtc, &pm, &serial}) m.queue_.add_owner(*t);
   if (hpet) m.queue_.add_owner(*hpet);
   claim_addresses();
   add_functions();
@@ -152,6 +153,7 @@ void Board::state(Ar& ar) {
     d->state(ar);
     ar.leave();
   }
+  ar.section("serial", serial);
   ar.section("irq0", irq0);
   ar.section("irq8", irq8);
   ar.section("pci", config);

@@ -10,6 +10,7 @@
 #include "devices/pit8254.hpp"
 #include "devices/reset_control.hpp"
 #include "devices/rtc146818.hpp"
+#include "devices/serial_line.hpp"
 #include "devices/uart16550.hpp"
 #include "emu/machine.hpp"
 #include "pci/config.hpp"
@@ -58,6 +59,7 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   LineSwitch irq0, irq8;   ///< PIT or HPET, RTC or HPET (legacy replacement)
   NullSink nowhere;
   Uart16550 com1;
+  SerialLine serial;
   Pit8254 pit;
   Port61 port61;
   Rtc146818 rtc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Format "vitrine.checkpoint/1": a line of text with that name and the SHA-256 of the platform's canonical
+/// Format "vitrine.checkpoint/2": a line of text with that name and the SHA-256 of the platform's canonical
 /// JSON, then one zstd frame of the machine's state (emu::Machine::state).
 #include <zstd.h>
 
@@ -11,7 +11,7 @@
 namespace vt::emu {
 namespace {
 
-constexpr char kFormat[] = "vitrine.checkpoint/1";
+constexpr char kFormat[] = "vitrine.checkpoint/2";
 
 struct File {
   File(const std::string& name, const char* how) : name(name), f(std::fopen(name.c_str(), how)) { if (!f) fail("cannot be opened"); }

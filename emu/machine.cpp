@@ -117,7 +117,7 @@ void Machine::load(const std::vector<fw::Blob>& firmware, const fw::Image& image
 }
 
 pci::ConfigSpace& Machine::pci() { return board_->config; }
-void Machine::type(u8 byte) { board_->com1.receive(byte); }
+void Machine::type(u8 byte) { board_->serial.type(byte); }
 u64 Machine::retired() const {
   u64 n = 0;
   for (auto& c : cpus_) n += c->retired;
@@ -139,6 +139,13 @@ std::string Machine::state_hash() {
   h(json);
   state(h);
   return h.hex();
+}
+
+void Machine::observe(cpu::Observer* observer) { for (auto& c : cpus_) c->observe(observer); }
+
+Machine::Position Machine::position() const {
+  const cpu::Cpu& c = running_ ? *running_ : *cpus_[slice_cpu_];
+  return {static_cast<u16>(c.index()), step(), c.current_rip()};
 }
 
 void Machine::drop_derived() { for (auto& c : cpus_) c->drop_derived(); }

@@ -131,6 +131,21 @@ void Machine::page_flagged(Hpa page) {
   for (auto& c : cpus_) c->host.drop_writes_to(host, kPageSize);
 }
 
+void Machine::watch_page(Hpa page) {
+  page.v &= kPageMask;
+  if (page.v >= memory_.top() || watched_[page.v]++) return;
+  memory_.set_flag(page, page_flag::watched);
+  page_flagged(page);
+}
+
+void Machine::unwatch_page(Hpa page) {
+  page.v &= kPageMask;
+  auto it = watched_.find(page.v);
+  if (it == watched_.end() || --it->second) return;
+  watched_.erase(it);
+  if (page.v < memory_.top()) memory_.clear_flag(page, page_flag::watched);
+}
+
 void Machine::after_write(Hpa at, std::size_t n, u8 flags, WriteCause) {
   if (flags & page_flag::code) for (auto& c : cpus_) c->code_written(at, n);
 }

@@ -22,9 +22,11 @@ void Machine::expire_due() {
 
 void Machine::run(u64 last_step) {
   while (!stop_.requested()) {
-    expire_due();
-    if (stop_.requested() || steps_ >= last_step) break;
+    // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
+    if (steps_ >= last_step) break;
     if (interrupted_) { interrupted_ = false; stop_.request(StopReason::interrupted); break; }
+    expire_due();
+    if (stop_.requested()) break;
 
     // The processor whose slice it is, or the next one that has something to do.
     if (slice_left_ == 0) {

@@ -130,8 +130,14 @@ void Unit::command(u32 v) {
   using namespace gcmd;
   u32 status = gsts();
   auto toggle = [&](u32 b) { bool changed = (status ^ v) & b; status = (status & ~b) | (v & b); return changed; };
-  if (v & SRTP) root_ = values_[r::RTADDR], status |= SRTP;
-  if ((v & SIRTP) && caps_.interrupt_remapping) irta_ = values_[r::IRTA], status |= SIRTP;
+  if (v & SRTP) {
+    root_ = values_[r::RTADDR], status |= SRTP;
+    emit(EventKind::vtd_pointer, 0, root_);
+  }
+  if ((v & SIRTP) && caps_.interrupt_remapping) {
+    irta_ = values_[r::IRTA], status |= SIRTP;
+    emit(EventKind::vtd_pointer, 1, irta_);
+  }
   // WBF (where RWBF is offered): nothing is ever held back, WBFS is clear again by now. SFL, EAFL: AFL is not offered.
   bool queue = caps_.queued_invalidation && toggle(QIE);
   if (caps_.interrupt_remapping) toggle(IRE), toggle(CFI);

@@ -240,6 +240,7 @@ template <class C, ExitReason Why>
 Next cache_control(C& c, const Insn& i) {
   if (c.cpl() != 0) return c.gp(0);
   if (c.non_root() && intercept(c, Why, i)) return Next::fault;
+  if (EventSink* s = c.out().events()) s->on({.kind = EventKind::cache_flush, .cpu = static_cast<u16>(c.index()), .step = c.step(), .rip = c.current_rip()});
   return Next::end;
 }
 

@@ -37,8 +37,8 @@ TEST(recorder, rare_events_are_kept_and_frequent_ones_counted) {
   rest = s.str();
   const auto j = nlohmann::json::parse(head);
   EXPECT_EQ(j["schema"], "vitrine.events/1");
-  EXPECT_EQ(j["record_size"], kEventRecord);
-  ASSERT_EQ(rest.size(), 2 * kEventRecord);
+  EXPECT_EQ(j["record_size"], views::kEventRecord);
+  ASSERT_EQ(rest.size(), 2 * views::kEventRecord);
   u16 kind = 0, cpu = 0;
   u64 words[6];
   std::memcpy(&kind, rest.data(), 2);

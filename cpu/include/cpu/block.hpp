@@ -40,6 +40,9 @@ struct Block {
   Hpa page{}, page2{};
   Link link[2];       ///< 0: falls out of the end; 1: the branch at the end
   Insn* insns = nullptr;
+  /// One per instruction where some are observed (cpu/observe.cpp): `fn` of those only tells and then goes on here.
+  struct Observed { Fn fn = nullptr; u8 what = 0; };
+  Observed* observed = nullptr;
   Block* next = nullptr;  ///< of the same hash
 
   bool touches(Hpa at, std::size_t size) const {
@@ -62,7 +65,8 @@ class BlockCache {
   }
   /// Takes over a decoded block (instructions and the end mark are copied). True: its page(s) newly hold code, and bare pointers
   /// to them have to go.
-  Block* insert(const Block& b, const Insn* insns, bool& newly_code);
+  /// `observed`: an element per instruction, or null.
+  Block* insert(const Block& b, const Insn* insns, const Block::Observed* observed, bool& newly_code);
   bool overlaps(Hpa at, std::size_t n) const;
   void kill(Hpa at, std::size_t n);  ///< bytes have changed
   void clear();

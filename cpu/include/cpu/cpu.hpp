@@ -14,6 +14,7 @@
 #include "cpu/host_cache.hpp"
 #include "cpu/insn.hpp"
 #include "cpu/model.hpp"
+#include "cpu/observer.hpp"
 #include "cpu/outside.hpp"
 #include "cpu/state.hpp"
 #include "cpu/tlb.hpp"
@@ -47,6 +48,12 @@ class Cpu : public CpuState {
   void code_written(Hpa at, std::size_t n); ///< decoded instructions made from these bytes are void
   u64 retired = 0;                          ///< steps that were instructions (each iteration of a repeated one): statistics, not state
   struct Stats { u64 exits[70] = {}, blocks_decoded = 0, tlb_fills = 0, exceptions[32] = {}, interrupts = 0; } stats;
+
+  /// Null: nobody. Not while it runs, as decoded code is dropped.
+  void observe(Observer* o);
+  Observer* observer() const { return observer_; }
+  /// Linear address of the instruction that executes; between instructions, of the next one.
+  u64 current_rip() const { return block && cur ? r[kRipReg] + cur->off : rip; }
 
   unsigned index() const { return index_; }
   const CpuModel& model() const { return model_; }
@@ -284,6 +291,7 @@ class Cpu : public CpuState {
   unsigned index_;
   bool bootstrap_;
   bool pic_intr_ = false;
+  Observer* observer_ = nullptr;
   u64 run_budget_ = 0;                      ///< what run() was given
   std::unique_ptr<BlockCache> blocks_;
 };

@@ -2,6 +2,7 @@
 /// The machine: processors, memory, bus, devices, VT-d units, the clock and the scheduler. Built from a
 /// platform description; deterministic: what it does follows from that, the image, and recorded input.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,7 +50,15 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   pci::ConfigSpace& pci();
   Bus& bus() { return bus_; }
   void watch(EventSink* sink) { sink_ = sink; }
-  /// A byte typed at the serial port.
+  /// Calls, returns and chosen places of all processors; null: nobody. Not from within a run.
+  void observe(cpu::Observer* observer);
+  /// Where the machine is: within a step the instruction that executes, or what has just been written by it.
+  struct Position { u16 cpu = 0; u64 step = 0, rip = 0; };
+  Position position() const;
+  /// Writes to a watched page are told to memory's listeners. Counted: each call of the one needs one of the other.
+  void watch_page(Hpa page);
+  void unwatch_page(Hpa page);
+  /// A byte typed at the serial port: arrives there after those typed before it, at 115200 baud.
   void type(u8 byte);
 
   // --- state ------------------------------------------------------------------------------------
@@ -111,6 +120,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   u32 slice_cpu_ = 0;
   u64 slice_left_ = 0;
   cpu::Cpu* running_ = nullptr;
+  std::map<u64, u32> watched_;   ///< page: by how many. Not state
   volatile bool interrupted_ = false;
 };
 
