@@ -138,6 +138,9 @@ int main(int argc, char** argv) {
   } catch (const cli::UsageError& e) {
     cli::print_error(e.what());
     return cli::status::usage;
+  } catch (const cli::Interrupted& e) {
+    cli::print_error(std::string("interrupted: ") + e.what());
+    return cli::status::interrupted;
   } catch (const std::bad_alloc&) {
     cli::print_error("this machine has not enough memory for that platform");
     return cli::status::bad_input;

@@ -2,6 +2,7 @@
 #include "manifest.hpp"
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "names.hpp"
@@ -11,6 +12,7 @@
 
 namespace vt::cli {
 namespace {
+namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 
 double rounded(double x) { return std::round(x * 1000) / 1000; }
@@ -68,6 +70,24 @@ json vtd_units(emu::Machine& m) {
   return all;
 }
 
+/// What the guest depends on, field by field: from this and platform.json the machine can be made again.
+json options(const RunOptions& o) {
+  json j;
+  std::error_code e;
+  j["directory"] = fs::current_path(e).string();
+  if (!o.kernel.empty()) j["kernel"] = o.kernel;
+  if (!o.firmware.empty()) j["firmware"] = o.firmware;
+  if (!o.append.empty()) j["append"] = o.append;
+  json modules = json::array();
+  for (auto& m : o.modules) {
+    const fw::Module module = parse_module(m);
+    modules.push_back({{"file", module.file}, {"args", module.args}});
+  }
+  if (!modules.empty()) j["modules"] = modules;
+  if (!o.initrd.empty()) j["initrd"] = o.initrd;
+  return j;
+}
+
 }  // namespace
 
 double mips(u64 retired, double seconds) { return seconds > 0 ? static_cast<double>(retired) / seconds / 1e6 : 0; }
@@ -87,14 +107,16 @@ int exit_status(const Stop& stop, const When& until) {
 }
 
 json manifest_start(const RunOptions& o, const Prepared& p) {
+  const std::string platform = fw::to_json(p.platform);
   json j;
   j["schema"] = kRunSchema;
   j["version"] = VITRINE_VERSION;
   j["arguments"] = o.arguments;
+  j["options"] = options(o);
   json inputs = json::array();
   for (auto& i : p.inputs) inputs.push_back({{"role", i.role}, {"file", i.file}, {"size", i.size}, {"sha256", i.sha256}});
   j["inputs"] = inputs;
-  j["platform"] = {{"name", p.platform.name}, {"file", kPlatform}};
+  j["platform"] = {{"name", p.platform.name}, {"file", kPlatform}, {"sha256", fw::sha256({reinterpret_cast<const u8*>(platform.data()), platform.size()})}};
   j["guest"] = {{"format", p.image.kernel_kind}, {"hypervisor", hv::kind_name(p.kernel.kind)}};
   if (!p.kernel.build_id.empty()) j["guest"]["build_id"] = p.kernel.build_id;
   if (p.symbols) j["guest"]["symbols"] = p.symbols->file();

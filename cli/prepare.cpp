@@ -28,6 +28,16 @@ void apply_cpu(fw::Platform& p, const std::string& s) {
   }
 }
 
+/// Which images go together.
+void check_images(const RunOptions& o) {
+  if (o.kernel.empty() == o.firmware.empty())
+    throw UsageError(o.kernel.empty() ? "give a --kernel, or a ROM image as --firmware" : "--kernel and --firmware exclude each other");
+  for (auto& m : o.modules)
+    if (parse_module(m).file.empty()) throw UsageError("--module: the file is missing; write --module 'FILE ARGS'");
+  if (!o.firmware.empty() && (!o.append.empty() || !o.modules.empty() || !o.initrd.empty()))
+    throw UsageError("--firmware: a ROM image takes no --append, --module or --initrd");
+}
+
 }  // namespace
 
 fw::Platform make_platform(const PlatformOptions& o) {
@@ -64,33 +74,33 @@ fw::Module parse_module(const std::string& s) {
 }
 
 Prepared prepare(const RunOptions& o) {
-  Prepared p;
-  if (o.kernel.empty() == o.firmware.empty())
-    throw UsageError(o.kernel.empty() ? "give a --kernel, or a ROM image as --firmware" : "--kernel and --firmware exclude each other");
-  fw::LoadRequest request{o.kernel.empty() ? o.firmware : o.kernel, o.append, {}, o.initrd};
-  for (auto& m : o.modules) {
-    request.modules.push_back(parse_module(m));
-    if (request.modules.back().file.empty()) throw UsageError("--module: the file is missing; write --module 'FILE ARGS'");
-  }
-  if (!o.firmware.empty() && (!o.append.empty() || !o.modules.empty() || !o.initrd.empty()))
-    throw UsageError("--firmware: a ROM image takes no --append, --module or --initrd");
-  p.platform = make_platform(o.platform);
-  p.image = fw::load(p.platform, request);
-  if (!o.firmware.empty() && p.image.kernel_kind != "rom")
-    throw fw::LoadError(o.firmware, fmt::format("is a kernel ({}), not a ROM image; give it as --kernel", p.image.kernel_kind));
-  p.firmware = fw::build_firmware(p.platform);
+  check_images(o);
+  Prepared p = prepare(make_platform(o.platform), o);
   auto add = [&](const char* role, const std::string& file) {
     std::error_code e;
     const auto size = std::filesystem::file_size(file, e);
     p.inputs.push_back({role, file, e ? 0 : static_cast<u64>(size), fw::sha256_file(file)});
   };
   if (!o.platform.platform.empty()) add("platform", o.platform.platform);
-  add(o.firmware.empty() ? "kernel" : "firmware", request.kernel);
-  for (auto& m : request.modules) add("module", m.file);
+  add(o.firmware.empty() ? "kernel" : "firmware", o.kernel.empty() ? o.firmware : o.kernel);
+  for (auto& m : o.modules) add("module", parse_module(m).file);
   if (!o.initrd.empty()) add("initrd", o.initrd);
+  if (p.symbols) add("symbols", p.symbols->file());
+  return p;
+}
+
+Prepared prepare(const fw::Platform& platform, const RunOptions& o) {
+  check_images(o);
+  Prepared p;
+  fw::LoadRequest request{o.kernel.empty() ? o.firmware : o.kernel, o.append, {}, o.initrd};
+  for (auto& m : o.modules) request.modules.push_back(parse_module(m));
+  p.platform = platform;
+  p.image = fw::load(p.platform, request);
+  if (!o.firmware.empty() && p.image.kernel_kind != "rom")
+    throw fw::LoadError(o.firmware, fmt::format("is a kernel ({}), not a ROM image; give it as --kernel", p.image.kernel_kind));
+  p.firmware = fw::build_firmware(p.platform);
   p.kernel = hv::inspect_kernel(request.kernel);
   p.symbols = hv::Symbols::for_kernel(request.kernel, p.kernel.build_id, o.symbols);
-  if (p.symbols) add("symbols", p.symbols->file());
   return p;
 }
 

@@ -30,6 +30,8 @@ struct Prepared {
   std::optional<hv::Symbols> symbols;
 };
 Prepared prepare(const RunOptions& o);
+/// The same on a platform that stands already; `inputs` stays empty.
+Prepared prepare(const fw::Platform& platform, const RunOptions& o);
 
 /// 'FILE ARGS'
 fw::Module parse_module(const std::string& s);

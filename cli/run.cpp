@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// vitrine run: everything is read and checked, and the machine stands, before anything is written.
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
 #include "console.hpp"
+#include "drive.hpp"
 #include "manifest.hpp"
 #include "names.hpp"
 #include "processors.hpp"
@@ -20,47 +16,6 @@
 namespace vt::cli {
 namespace {
 
-double elapsed_now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-double user_now() {
-  rusage u{};
-  ::getrusage(RUSAGE_SELF, &u);
-  return static_cast<double>(u.ru_utime.tv_sec) + static_cast<double>(u.ru_utime.tv_usec) * 1e-6;
-}
-
-// A signal handler has no object to ask.
-emu::Machine* volatile g_running = nullptr;
-volatile std::sig_atomic_t g_interrupted = 0;
-void on_signal(int) {
-  g_interrupted = 1;   // also seen where the machine is between two slices
-  if (g_running) g_running->interrupt();
-}
-
-/// While it lives, the first Ctrl-C (or SIGTERM) ends the run; the second one ends the process.
-class SignalGuard {
- public:
-  explicit SignalGuard(emu::Machine& m) {
-    g_running = &m;
-    g_interrupted = 0;
-    struct sigaction a {};
-    a.sa_handler = on_signal;
-    a.sa_flags = SA_RESETHAND | SA_RESTART;
-    ::sigaction(SIGINT, &a, &old_int_);
-    ::sigaction(SIGTERM, &a, &old_term_);
-  }
-  ~SignalGuard() {
-    g_running = nullptr;
-    ::sigaction(SIGINT, &old_int_, nullptr);
-    ::sigaction(SIGTERM, &old_term_, nullptr);
-  }
-
- private:
-  struct sigaction old_int_ {}, old_term_ {};
-};
-
 Console::Mode console_mode(const std::string& s) {
   if (s == "stdio") return Console::Mode::stdio;
   if (s == "raw") return Console::Mode::raw;
@@ -68,28 +23,6 @@ Console::Mode console_mode(const std::string& s) {
   if (s == "none") return Console::Mode::none;
   throw UsageError(fmt::format("--console {}: there is stdio (lines with their step), raw, file and none", s));
 }
-
-/// How far a run is, on stderr: one line that is replaced on a terminal, else a line every ten seconds.
-class Progress {
- public:
-  Progress(emu::Machine& m, Console& c) : machine_(m), console_(c), terminal_(is_terminal(STDERR_FILENO)), shown_(elapsed_now()) {}
-  void tick() {
-    const double now = elapsed_now(), since = now - shown_;
-    if (since < (terminal_ ? 0.5 : 10.0)) return;
-    const u64 retired = machine_.retired();
-    const std::string line = fmt::format("{} steps, {:.0f} MIPS, {}", grouped(machine_.steps()), mips(retired - retired_, since), console_.last_line());
-    shown_ = now, retired_ = retired;
-    if (terminal_) console_.progress(line.substr(0, 110));
-    else std::fprintf(stderr, "vitrine: %s\n", line.c_str());
-  }
-
- private:
-  emu::Machine& machine_;
-  Console& console_;
-  const bool terminal_;
-  double shown_;
-  u64 retired_ = 0;
-};
 
 /// What a failing CHECK leaves behind: console and events as they are, and a manifest that says so.
 struct Rescue {
@@ -111,24 +44,12 @@ struct Rescue {
 void run_machine(emu::Machine& m, Console& console, Recorder& recorder, const When& until, u64 max_steps) {
   const u64 end = until.kind == When::Kind::step ? until.number : ~u64{0};
   const u64 first = std::min(end, max_steps);
-  Progress progress(m, console);
-  u64 slice = 4'000'000;
-  while (!m.stop().requested()) {
-    if (m.steps() >= first) {
-      if (first == end) m.stop().request(StopReason::until, until.text);
-      else m.stop().request(StopReason::limit, "--max-steps");
-      break;
-    }
-    if (g_interrupted) { m.stop().request(StopReason::interrupted); break; }
-    const double begin = elapsed_now();
-    m.run(m.steps() + std::min(slice, first - m.steps()));
-    // About a fifth of a second each: often enough for the reader, too rarely to cost anything.
-    const double took = elapsed_now() - begin;
-    if (took < 0.1 && slice < 200'000'000) slice *= 2;
-    else if (took > 0.4 && slice > 1'000'000) slice /= 2;
-    progress.tick();
-    recorder.flush();
-  }
+  Progress progress(m, [&] { return console.last_line(); }, [&](const std::string& line) { console.progress(line); });
+  Driver driver(m, [&] { progress.tick(); recorder.flush(); });
+  driver.to(first);
+  if (m.stop().requested()) return;
+  if (first == end) m.stop().request(StopReason::until, until.text);
+  else m.stop().request(StopReason::limit, "--max-steps");
 }
 
 std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {

@@ -38,6 +38,7 @@ RunDir::RunDir(std::string path) : path_(std::move(path)) {
 
 void RunDir::create() {
   std::error_code e;
+  fs::remove_all(path_ + "/cache", e);   // an older run's
   fs::create_directories(path_ + "/cache", e);
   if (e) throw UsageError(fmt::format("-o {}: cannot be made ({})", path_, e.message()));
   for (const char* old : {kManifest, kPlatform, kConsole, kEvents, kEndCheckpoint}) fs::remove(file(old), e);

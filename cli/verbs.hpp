@@ -16,6 +16,9 @@ struct UsageError : std::runtime_error { using runtime_error::runtime_error; };
 /// `what()` names the file.
 struct InputError : std::runtime_error { using runtime_error::runtime_error; };
 
+/// Ctrl-C while something was run again (status 130). `what()`: what that was.
+struct Interrupted : std::runtime_error { using runtime_error::runtime_error; };
+
 namespace status {
 inline constexpr int ok = 0, finding = 1, usage = 2, unsupported = 3, bad_input = 4, internal = 70, limit = 124, interrupted = 130;
 }

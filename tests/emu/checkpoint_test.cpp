@@ -68,7 +68,7 @@ TEST(Checkpoint, ItsFirstLineNamesFormatAndPlatform) {
   Raw a(kCounts);
   save_checkpoint(*a.machine, d.file("c"));
   const std::string all = contents(d.file("c")), json = fw::to_json(a.machine->platform());
-  EXPECT_EQ(all.substr(0, all.find('\n')), "vitrine.checkpoint/1 platform " + fw::sha256({reinterpret_cast<const u8*>(json.data()), json.size()}));
+  EXPECT_EQ(all.substr(0, all.find('\n')), "vitrine.checkpoint/2 platform " + fw::sha256({reinterpret_cast<const u8*>(json.data()), json.size()}));
 }
 
 TEST(Checkpoint, WrongFilesAreRefusedByName) {

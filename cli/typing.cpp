@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "typing.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "text.hpp"
+#include "verbs.hpp"
+
+namespace vt::cli {
+namespace {
+constexpr const char* kStop = "--type";
+
+std::optional<u8> hex_byte(std::string_view s) {
+  u8 v = 0;
+  auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v, 16);
+  if (s.size() != 2 || error != std::errc{} || end != s.data() + 2) return {};
+  return v;
+}
+}  // namespace
+
+nlohmann::ordered_json input_json(const std::vector<TypedInput>& input) {
+  auto all = nlohmann::ordered_json::array();
+  for (auto& i : input) {
+    std::string bytes;
+    for (char c : i.bytes) bytes += fmt::format("{:02x}", static_cast<u8>(c));
+    all.push_back({{"step", i.step}, {"device", "com1"}, {"bytes", bytes}});
+  }
+  return all;
+}
+
+std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const std::string& file) {
+  std::vector<TypedInput> all;
+  const auto list = manifest.value("input", nlohmann::ordered_json::array());
+  for (auto& j : list) {
+    auto wrong = [&](const char* what) { return InputError(fmt::format("{}: input[{}]: {}", file, all.size(), what)); };
+    if (!j.is_object() || !j.contains("step") || !j["step"].is_number_unsigned()) throw wrong("has no step");
+    if (!j.contains("bytes") || !j["bytes"].is_string()) throw wrong("has no bytes");
+    if (j.value("device", "") != "com1") throw wrong("device: this version knows com1 only");
+    TypedInput i{j["step"].get<u64>(), {}};
+    if (!all.empty() && i.step < all.back().step) throw wrong("step: is before the one above");
+    const std::string bytes = j["bytes"].get<std::string>();
+    for (std::size_t n = 0; n < bytes.size(); n += 2) {
+      auto b = hex_byte(std::string_view(bytes).substr(n, 2));
+      if (!b) throw wrong("bytes: have to be hexadecimal, two digits each");
+      i.bytes += static_cast<char>(*b);
+    }
+    all.push_back(std::move(i));
+  }
+  return all;
+}
+
+std::string parse_keys(std::string_view s, std::string_view option) {
+  std::string keys;
+  for (std::size_t n = 0; n < s.size(); ++n) {
+    const char c = s[n];
+    if (c == '^') {
+      const char of = n + 1 < s.size() ? static_cast<char>(s[n + 1] >= 'a' && s[n + 1] <= 'z' ? s[n + 1] - 32 : s[n + 1]) : '\0';
+      if (of == '?') keys += '\x7f';
+      else if (of >= '@' && of <= '_') keys += static_cast<char>(of - '@');
+      else throw UsageError(fmt::format("{}: '^' has to be followed by the letter of a control character (^A); write \\^ for the sign itself", option));
+      ++n;
+    } else if (c == '\\') {
+      static constexpr std::string_view kNames = "rntebafv0\\^'\"", kBytes{"\r\n\t\x1b\b\a\f\v\0\\^'\"", 13};
+      const char of = n + 1 < s.size() ? s[++n] : ' ';
+      if (of == 'x') {
+        auto b = hex_byte(s.substr(std::min(n + 1, s.size()), 2));
+        if (!b) throw UsageError(fmt::format("{}: \\x has to be followed by two hexadecimal digits", option));
+        keys += static_cast<char>(*b);
+        n += 2;
+      } else if (auto at = kNames.find(of); at != kNames.npos) {
+        keys += kBytes[at];
+      } else {
+        throw UsageError(fmt::format("{}: there is no escape \\{}; there are \\r \\n \\t \\e \\b \\a \\f \\v \\0 \\xHH \\\\ \\^ \\' \\\"", option, of));
+      }
+    } else {
+      keys += c;
+    }
+  }
+  if (keys.empty()) throw UsageError(fmt::format("{}: no keys to type", option));
+  return keys;
+}
+
+TypeOrder parse_type(std::string_view s) {
+  TypeOrder o;
+  const std::string option = fmt::format("--type {}", s);
+  std::size_t equals = s.npos;
+  if (s.starts_with("console:")) {
+    std::string_view rest = s.substr(8);
+    const char quote = rest.empty() ? ' ' : rest[0];
+    if (quote == '\'' || quote == '"') {
+      const std::size_t end = rest.find(std::string{quote} + "=", 1);
+      if (end == rest.npos) throw UsageError(fmt::format("{}: write console:'TEXT'=KEYS; the text does not end with {}=", option, quote));
+      o.text = rest.substr(1, end - 1);
+      equals = 8 + end + 1;
+    } else {
+      const std::size_t end = rest.find('=');
+      if (end == rest.npos) throw UsageError(fmt::format("{}: write console:'TEXT'=KEYS; there are no keys", option));
+      o.text = rest.substr(0, end);
+      equals = 8 + end;
+    }
+    if (o.text.empty()) throw UsageError(fmt::format("{}: the text is empty", option));
+  } else {
+    equals = s.find('=');
+    const auto step = equals == s.npos ? std::nullopt : parse_number(s.substr(0, equals));
+    if (!step) throw UsageError(fmt::format("{}: write console:'TEXT'=KEYS or STEP=KEYS", option));
+    o.step = *step;
+  }
+  o.typed = s.substr(0, equals);
+  o.keys = parse_keys(s.substr(equals + 1), option);
+  return o;
+}
+
+void ConsoleTap::put(u8 byte) {
+  if (next_) next_->put(byte);
+  if (byte_) byte_(byte);
+  if (text_.empty() && step_) first_ = step_();
+  if (byte == '\n') {
+    if (line_) line_(first_, text_);
+    if (!text_.empty()) last_ = std::move(text_);
+    text_.clear();
+  } else if (byte != '\r' && byte != 0) {
+    text_ += static_cast<char>(byte);
+  }
+  for (auto& w : waits_) {
+    w.seen += static_cast<char>(byte);
+    if (w.seen.size() > w.text.size()) w.seen.erase(0, w.seen.size() - w.text.size());
+    if (w.seen == w.text) w.found();
+  }
+}
+
+void Typist::attach(emu::Machine& m, ConsoleTap& tap) {
+  for (auto& o : orders_) {
+    if (o.text.empty()) continue;
+    tap.wait_for(o.text, [this, &o, &m] {
+      if (o.done) return;
+      o.done = true;
+      due_ += o.keys;
+      m.stop().request(StopReason::until, kStop);
+    });
+  }
+}
+
+u64 Typist::next_step() const {
+  u64 next = ~u64{0};
+  for (auto& o : orders_) if (o.text.empty() && !o.done) next = std::min(next, o.step);
+  return next;
+}
+
+bool Typist::type_due(emu::Machine& m) {
+  if (m.stop().reason() == StopReason::until && m.stop().what() == kStop) m.stop().clear();
+  if (m.stop().requested()) return false;
+  std::string bytes = std::exchange(due_, {});
+  for (auto& o : orders_)
+    if (o.text.empty() && !o.done && o.step <= m.steps()) o.done = true, bytes += o.keys;
+  if (bytes.empty()) return false;
+  for (char c : bytes) m.type(static_cast<u8>(c));
+  input_.push_back({m.steps(), std::move(bytes)});
+  return true;
+}
+
+}  // namespace vt::cli
