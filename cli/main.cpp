@@ -112,7 +112,12 @@ int main_checked(int argc, char** argv) {
   a = platform->add_subcommand("lint", "What is inconsistent in descriptions, in words (status 1 if something is wrong)");
   a->add_option("FILE", lint_files, "Platform descriptions")->required();
   a->callback([&] { result = platform_lint(lint_files); });
-  platform->add_subcommand("import", "")->group("")->prefix_command()->callback([] { throw UsageError("platform import: is not in this version"); });
+  ImportOptions import_o;
+  a = platform->add_subcommand("import", "A description out of boot logs of Xen and Linux, acpidump output, ACPI tables, lspci -xxx");
+  a->add_option("FILE", import_o.files, "What was pasted; several files are one machine (-: standard input)")->required();
+  a->add_option("-o,--output", import_o.out, "Where to write the description (default: standard output)")->type_name("P.json");
+  a->add_flag("--json", import_o.json, "One JSON object: the description and what was found on the way");
+  verb_action(*a, import_o, result, platform_import);
 
   for (const char* later : kLaterVerbs)
     app.add_subcommand(later, "")->group("")->prefix_command()->callback([later] { throw UsageError(std::string(later) + ": is not in this version"); });

@@ -76,11 +76,17 @@ int platform_show(const ShowOptions& o) {
 }
 
 int platform_lint(const std::vector<std::string>& files) {
-  unsigned errors = 0, warnings = 0;
+  unsigned errors = 0, warnings = 0, guesses = 0;
   for (auto& file : files) {
     if (::access(file.c_str(), R_OK) != 0) throw InputError(file + ": cannot be opened; check the path");
     try {
-      for (auto& f : fw::lint(fw::load_platform(file))) {
+      const fw::Platform p = fw::load_platform(file);
+      for (auto& o : p.origins)
+        if (o.guessed) {
+          std::printf("%s: guessed: %s: %s%s\n", file.c_str(), o.field.c_str(), o.why.empty() ? "not told" : o.why.c_str(), o.from.empty() ? "" : (" (" + o.from + ")").c_str());
+          ++guesses;
+        }
+      for (auto& f : fw::lint(p)) {
         std::printf("%s: %s: %s: %s\n", file.c_str(), f.error ? "error" : "warning", f.field.c_str(), f.message.c_str());
         ++(f.error ? errors : warnings);
       }
@@ -89,8 +95,9 @@ int platform_lint(const std::vector<std::string>& files) {
       ++errors;
     }
   }
-  std::fprintf(stderr, "vitrine: %u error%s, %u warning%s in %zu description%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
-               files.size(), files.size() == 1 ? "" : "s");
+  std::string guessed = guesses ? fmt::format(", {} guess{}", guesses, guesses == 1 ? "" : "es") : "";
+  std::fprintf(stderr, "vitrine: %u error%s, %u warning%s%s in %zu description%s\n", errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
+               guessed.c_str(), files.size(), files.size() == 1 ? "" : "s");
   return errors ? status::finding : status::ok;
 }
 

@@ -73,4 +73,11 @@ struct ShowOptions {
 int platform_show(const ShowOptions& o);
 int platform_lint(const std::vector<std::string>& files);
 
+struct ImportOptions {
+  std::vector<std::string> files;      ///< "-": standard input
+  std::string out;
+  bool json = false;
+};
+int platform_import(const ImportOptions& o);
+
 }  // namespace vt::cli

@@ -97,6 +97,19 @@ template <class V> void fields(V& v, CpuSpec& c) {
   v.number("physical_address_bits", c.physical_address_bits);
   v.number("tsc_hz", c.tsc_hz);
 }
+/// What an import leaves in a description beside the machine: read, and never written by `to_json`.
+struct Note { std::string from, what; };
+struct Table { std::string signature, from, bytes; };
+struct ImportNotes { std::vector<std::string> files; std::vector<Origin> origins; std::vector<Note> not_carried, unreadable; std::vector<Table> tables; };
+template <class V> void fields(V& v, Origin& o) {
+  v.text("field", o.field); v.text("from", o.from); v.flag("guessed", o.guessed); v.text("why", o.why);
+}
+template <class V> void fields(V& v, Note& n) { v.text("from", n.from); v.text("what", n.what); }
+template <class V> void fields(V& v, Table& t) { v.text("signature", t.signature); v.text("from", t.from); v.text("bytes", t.bytes); }
+template <class V> void fields(V& v, ImportNotes& n) {
+  v.texts("files", n.files); v.list("fields", n.origins); v.list("not_carried", n.not_carried); v.list("unreadable", n.unreadable);
+  v.list("tables", n.tables);
+}
 template <class V> void fields(V& v, Platform& p) {
   v.text("name", p.name);
   v.text("description", p.description);
@@ -384,6 +397,9 @@ Platform parse_platform(const std::string& text, const std::string& file) {
     p.name = file.substr(from, dot != file.npos && dot > from ? dot - from : file.npos);
   }
   fields(r, p);
+  ImportNotes notes;
+  r.object("import", notes);
+  p.origins = std::move(notes.origins);
   r.finish();
   if (!p.e820.empty() && !r.has("memory")) {
     p.memory = 0;

@@ -99,6 +99,14 @@ struct CpuSpec {
   u64 tsc_hz = 1'000'000'000;
 };
 
+/// Where a value of an imported description came from; covers what lies below `field` too, but for what has an entry of its own.
+struct Origin {
+  std::string field;                    ///< "e820[3]", "drhds[0].address"
+  std::string from;                     ///< "dmesg.txt:17"; empty: nothing told it
+  bool guessed = false;
+  std::string why;                      ///< of a guess
+};
+
 struct Platform {
   std::string name = "default";
   std::string description;
@@ -123,6 +131,7 @@ struct Platform {
   u16 pm_base = 0x600;                  ///< PM1a event +0, PM1a control +4, PM timer +8
   unsigned rsdp_revision = 2;           ///< 0: 20 bytes and an RSDT only
   std::string rtc = "2024-01-01T00:00:00";  ///< what the CMOS clock says at power-on
+  std::vector<Origin> origins;          ///< "import": of no consequence to the machine, and not in the canonical JSON
   bool e820_derived = false;            ///< set by complete(): `e820` was laid out from `memory`, and may be again
   bool mtrrs_derived = false;           ///< set by complete(): `mtrrs` follow from the E820
 };
