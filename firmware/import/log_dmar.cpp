@@ -104,13 +104,14 @@ struct XenReader {
     } else if (contains(s.rest(), "RMRR") && in == In::region) {
       range(s, l, from);
     }
-    if (Scan absent = *text; contains(l.text, "Non-existent device") && absent.find("(")) 
+    if (Scan absent = *text; contains(l.text, "Non-existent device") && absent.find("("))
       if (auto b = absent.bdf()) f.absent.emplace(b->v, from);
   }
 
   /// "RMRR region: base_addr A end_addr B", "RMRR [A,B] not in reserved memory", "... RMRR (A, B)'s scope", "Ignore the RMRR (A, B)"
   void range(Scan s, const Line& l, const std::string& from) {
     s.find("RMRR");
+    s.lit(":");
     s.blanks();
     std::optional<u64> first, last;
     if (s.lit("region: base_addr ")) {
