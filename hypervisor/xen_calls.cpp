@@ -36,9 +36,9 @@ constexpr std::string_view kPrefixes[] = {"p2m_", "ept_", "_ept_", "hap_", "atom
                                           "set_foreign_p2m_entry", "clear_identity_p2m_entry", "clear_mmio_p2m_entry", "map_mmio_regions", "unmap_mmio_regions",
                                           "modify_identity_mmio", "guest_physmap_add_page", "guest_physmap_add_entry", "guest_physmap_remove_page", "nestedp2m_", "np2m_", "altp2m_",
                                           "iommu_map", "iommu_unmap", "iommu_legacy_", "intel_iommu_map_page", "intel_iommu_unmap_page", "intel_iommu_lookup_page",
-                                          "addr_to_dma_page_maddr", "dma_pte_", "iommu_free_pgtables", "iommu_alloc_pgtable", "map_range", "unmap_range", "populate_pt_range",
+                                          "addr_to_dma_page_maddr", "dma_pte_", "pt_update_contig_markers", "iommu_free_pgtables", "iommu_alloc_pgtable", "map_range", "unmap_range", "populate_pt_range",
                                           "iommu_flush_", "flush_iotlb", "qinval_", "queue_invalidate", "vtd_flush_", "iommu_sync_cache", "sync_cache", "resolve_misconfig", "paging_",
-                                          "iommu_identity_mapping", "rangeset_report_ranges"};
+                                          "iommu_identity_mapping", "rangeset_", "flush_context_", "flush_all_cache"};
 constexpr std::string_view kFiles[] = {"arch/x86/mm/p2m", "arch/x86/mm/hap/", "arch/x86/mm/paging.c", "drivers/passthrough/iommu.c", "drivers/passthrough/vtd/qinval.c", "common/rangeset.c"};
 
 constexpr const char* kErrors[] = {nullptr, "EPERM", "ENOENT", "ESRCH", "EINTR", "EIO", "ENXIO", "E2BIG", nullptr, nullptr, nullptr, "EAGAIN", "ENOMEM", "EACCES", "EFAULT",
