@@ -124,10 +124,13 @@ u64 Machine::retired() const {
   return n;
 }
 
-void Machine::state(Ar& ar) {
+void Machine::state(Ar& ar) { state(ar, true); }
+void Machine::state_but_memory(Ar& ar) { state(ar, false); }
+
+void Machine::state(Ar& ar, bool memory) {
   ar(time_, steps_, slice_cpu_, slice_left_);
   ar.section("events", queue_);
-  ar.section("memory", memory_);
+  if (memory) ar.section("memory", memory_);
   for (auto& c : cpus_) c->state(ar);
   ar.section("board", *board_);
   if (ar.loading() && slice_cpu_ >= cpus_.size()) throw std::runtime_error("damaged state: a processor that does not exist");

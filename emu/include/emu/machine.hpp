@@ -64,6 +64,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   // --- state ------------------------------------------------------------------------------------
   void state(Ar& ar);
   std::string state_hash();          ///< 32 hex digits over the platform and everything architectural
+  void state_but_memory(Ar& ar);     ///< all of it but the contents of memory (emu/timeline.hpp keeps those)
   void drop_derived();               ///< caches that are not state: a test shows that this changes nothing
 
  private:
@@ -99,6 +100,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
 
   void set_up_processors();
   vtd::Unit* unit_of(Bdf source);
+  void state(Ar& ar, bool memory);
   /// A write to 0xFEExxxxx by `source` (a function, or an I/O APIC): through interrupt remapping.   VT-d "Interrupt Remapping"
   void interrupt_request(Bdf source, u64 address, u32 data);
   void deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender = nullptr);
