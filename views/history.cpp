@@ -8,6 +8,7 @@
 namespace vt::views {
 namespace {
 
+constexpr std::size_t kPlaces = 1024;
 constexpr u64 kUnitLimit = 64;   ///< remapping units of one machine, far below
 
 Mapping moved(Mapping m, u64 by) {
@@ -69,6 +70,7 @@ u32 Replay::space_of(TableFormat f, Hpa root, unsigned levels, u32 index) {
       if (spaces_[n].format == TableFormat::ept && shared_with_ept(*memory_, spaces_[n].root, spaces_[n].levels, root, levels) >= 0) s.shared_with = n;
   spaces_.push_back(s);
   held_.emplace_back();
+  in_use_.push_back(false);
   return static_cast<u32>(spaces_.size() - 1);
 }
 
@@ -160,20 +162,56 @@ void Replay::look_again(u32 space, u64 first, u64 last, u32 index, bool leaf_sto
   if (changed) for (auto& c : made) changed(c);
 }
 
+/// Tables that nothing names any more map nothing, whatever is still in them.
+void Replay::leave(u32 space, u32 index, const std::function<void(const Change&)>& changed) {
+  in_use_[space] = false;
+  const Held_map gone = std::move(held_[space]);
+  held_[space].clear();
+  if (!changed) return;
+  for (auto& [first, h] : gone) {
+    Change c;
+    c.kind = Change::Kind::removed, c.linked = true, c.event = index, c.space = space, c.first = first, c.last = h.last, c.before = h.mapping, c.since = h.since;
+    changed(c);
+  }
+}
+
+/// EPTs come and go with the pointers that name them.
+void Replay::find_epts(u32 index, const std::function<void(const Change&)>& changed) {
+  for (u32 n = 0; n < spaces_.size(); ++n) {
+    const Space& s = spaces_[n];
+    if (s.format != TableFormat::ept) continue;
+    const bool used = std::any_of(eptp_of_vmcs_.begin(), eptp_of_vmcs_.end(), [&](auto& v) { const ept::Eptp p{v.second}; return p.v && p.root() == s.root && p.levels() == s.levels; });
+    if (used == in_use_[n]) continue;
+    if (!used) { leave(n, index, changed); continue; }
+    in_use_[n] = true;
+    look_again(n, 0, ~u64{0}, index, false, changed);
+  }
+}
+
 /// Which devices have which tables? Asked when root or context entries change.
-void Replay::find_devices(u8 unit, u32 index, const std::function<void(const Change&)>& changed) {
-  const Hpa root{units_[unit].root & kPageMask};
-  VtdView view;
-  if (root.v) view = vtd_devices(*memory_, setup_.units[unit], root);
-  for (auto& t : view.tables) {
-    if (t.type != vtd::TranslationType::untranslated) continue;
-    const std::size_t before = spaces_.size();
-    const u32 n = space_of(TableFormat::second_level, t.root, t.levels, index);
-    Space& s = spaces_[n];
-    if (spaces_.size() != before) s.unit = unit;
-    for (Bdf d : t.devices) if (auto at = std::lower_bound(s.devices.begin(), s.devices.end(), d); at == s.devices.end() || *at != d) s.devices.insert(at, d);
-    for (u16 d : t.domains) if (auto at = std::lower_bound(s.domains.begin(), s.domains.end(), d); at == s.domains.end() || *at != d) s.domains.insert(at, d);
-    if (spaces_.size() != before) look_again(n, 0, ~u64{0}, index, false, changed);
+void Replay::find_devices(u32 index, const std::function<void(const Change&)>& changed) {
+  std::vector<bool> used(spaces_.size());
+  for (u8 unit = 0; unit < units_.size(); ++unit) {
+    const Hpa root{units_[unit].root & kPageMask};
+    VtdView view;
+    if (root.v) view = vtd_devices(*memory_, setup_.units[unit], root);
+    for (auto& t : view.tables) {
+      if (t.type != vtd::TranslationType::untranslated) continue;
+      const std::size_t before = spaces_.size();
+      const u32 n = space_of(TableFormat::second_level, t.root, t.levels, index);
+      used.resize(spaces_.size());
+      used[n] = true;
+      Space& s = spaces_[n];
+      if (spaces_.size() != before) s.unit = unit;
+      for (Bdf d : t.devices) if (auto at = std::lower_bound(s.devices.begin(), s.devices.end(), d); at == s.devices.end() || *at != d) s.devices.insert(at, d);
+      for (u16 d : t.domains) if (auto at = std::lower_bound(s.domains.begin(), s.domains.end(), d); at == s.domains.end() || *at != d) s.domains.insert(at, d);
+    }
+  }
+  for (u32 n = 0; n < spaces_.size(); ++n) {
+    if (spaces_[n].format != TableFormat::second_level || used[n] == in_use_[n]) continue;
+    if (!used[n]) { leave(n, index, changed); continue; }
+    in_use_[n] = true;
+    look_again(n, 0, ~u64{0}, index, false, changed);
   }
 }
 
@@ -189,6 +227,7 @@ void Replay::apply(const Event& e, u32 index, const std::function<void(const Cha
         spaces_[space_of(TableFormat::ept, after.root(), after.levels(), index)].eptp = after.v;
       }
       if (before.v) tables_.remove_root(before.root(), TableFormat::ept, before.levels());
+      find_epts(index, changed);
       return;
     }
     case EventKind::vtd_translation:
@@ -203,7 +242,7 @@ void Replay::apply(const Event& e, u32 index, const std::function<void(const Cha
       u.root = e.c;
       tables_.add_root(Hpa{e.c & kPageMask}, TableFormat::root, 2, e.c, unit);
       if (before) tables_.remove_root(Hpa{before & kPageMask}, TableFormat::root, 2);
-      find_devices(unit, index, changed);
+      find_devices(index, changed);
       return;
     }
     case EventKind::table_gone:
@@ -224,13 +263,18 @@ void Replay::apply(const Event& e, u32 index, const std::function<void(const Cha
   memory_->poke64(at, e.c, WriteCause::loader);
   tables_.written(at);
   for (const Table& t : tables_.roles(Hpa{e.a & kPageMask}))
-    if (t.format == TableFormat::root || t.format == TableFormat::context) find_devices(t.unit, index, changed);
+    if (t.format == TableFormat::root || t.format == TableFormat::context) { find_devices(index, changed); break; }
   if (place::cause(e.d) == static_cast<unsigned>(WriteCause::walker_ad)) return;
-  for (const Tables::Place& p : tables_.places(at)) {
+  const std::vector<Tables::Place> places = tables_.places(at, kPlaces);
+  if (places.size() >= kPlaces) {   // shared so often that not every place was told
+    for (u32 n = 0; n < spaces_.size(); ++n) if (in_use_[n]) look_again(n, 0, ~u64{0}, index, false, changed);
+    return;
+  }
+  for (const Tables::Place& p : places) {
     u32 space = ~u32{0};
     for (u32 n = 0; n < spaces_.size(); ++n)
       if (spaces_[n].format == p.format && spaces_[n].root == p.root && spaces_[n].levels == p.levels) space = n;
-    if (space == ~u32{0}) continue;
+    if (space == ~u32{0} || !in_use_[space]) continue;
     const unsigned level = p.size == kPageSize ? 1 : p.size == (kPageSize << 9) ? 2 : p.size == (kPageSize << 18) ? 3 : 4;
     const bool ept = p.format == TableFormat::ept;
     auto leaf = [&](u64 v) { return ept ? ept::Entry{v}.present() && ept::Entry{v}.leaf(level) : vtd::Entry{v}.present() && vtd::Entry{v}.leaf(level); };

@@ -124,7 +124,7 @@ void Tables::climb(const Node& n, u64 first, u64 size, std::size_t limit, std::v
       // A context entry: this table is a domain's root. Several devices may name it; it is one place.
       const Place here{n.t.format, n.t.page, n.t.level, first, size};
       bool known = false;
-      for (auto& p : to) known |= p.root == here.root && p.levels == here.levels && p.first == first && p.format == here.format;
+      for (auto& p : to) known |= p.root == here.root && p.levels == here.levels && p.first == first && p.size == size && p.format == here.format;
       if (!known && to.size() < limit) to.push_back(here);
     } else {
       climb(up, first + (u64{index} << (3 + 9 * up.t.level)), size, limit, to);

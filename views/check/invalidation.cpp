@@ -28,6 +28,13 @@ bool takes_away(const Change& c) {
   return c.kind == Change::Kind::changed && (c.after.misconfigured || c.after.target != c.before.target || !c.after.access.allows(c.before.access));
 }
 
+/// By a store to an entry of the translation itself: tables that come and go as a whole are another matter (a pointer, a context entry).
+bool by_entry(const Facts& f, const Change& c) {
+  const Event& e = f.h.events[c.event];
+  const TableFormat t = place::format(e.d);
+  return e.kind == EventKind::table_write && (t == TableFormat::ept || t == TableFormat::second_level) && place::cause(e.d) != place::kExisting;
+}
+
 const char* done(const Pending& p) { return p.removed ? "removed" : "changed"; }
 
 /// EPT: by processor, what it may have kept, and what was changed since.
@@ -35,7 +42,7 @@ class EptFlushes {
  public:
   explicit EptFlushes(const Facts& f) : f_(f) {}
   void change(const Change& c) {
-    if (f_.h.spaces[c.space].format != TableFormat::ept || !takes_away(c)) return;
+    if (f_.h.spaces[c.space].format != TableFormat::ept || !takes_away(c) || !by_entry(f_, c)) return;
     for (auto& [key, s] : states_) if (key.second == c.space && s.may_keep) add(s.pending, f_, c);
   }
   void event(u32 n, const Event& e, std::vector<Finding>& out) {
@@ -75,7 +82,7 @@ class UnitFlushes {
     if (a.present && a.space) now_[a.device.v] = {*a.space, a.domain};
   }
   void change(const Change& c) {
-    if (!enabled_ || f_.h.spaces[c.space].format != TableFormat::second_level) return;
+    if (!enabled_ || f_.h.spaces[c.space].format != TableFormat::second_level || !by_entry(f_, c)) return;
     const bool kept = c.before.present && !c.before.misconfigured && c.before.access != access::none;
     const bool other = c.kind == Change::Kind::removed || (c.kind == Change::Kind::changed && (c.after.target != c.before.target || c.after.access != c.before.access));
     const bool fresh = c.kind == Change::Kind::established || (c.kind == Change::Kind::changed && !kept);

@@ -114,13 +114,16 @@ class Replay final : public Tables::Listener {
   u32 space_of(TableFormat f, Hpa root, unsigned levels, u32 index);
   void look_again(u32 space, u64 first, u64 last, u32 index, bool leaf_store, const std::function<void(const Change&)>& changed);
   std::vector<Range> read(const Space& s, u64 first, u64 last) const;
-  void find_devices(u8 unit, u32 index, const std::function<void(const Change&)>& changed);
+  void find_devices(u32 index, const std::function<void(const Change&)>& changed);
+  void find_epts(u32 index, const std::function<void(const Change&)>& changed);
+  void leave(u32 space, u32 index, const std::function<void(const Change&)>& changed);
 
   Setup setup_;
   std::unique_ptr<PhysMem> memory_;
   Tables tables_;
   std::vector<Space> spaces_;
   std::vector<Held_map> held_;      ///< by space
+  std::vector<bool> in_use_;        ///< by space: something names it
   std::vector<Unit> units_;
   std::map<u64, u64> eptp_of_vmcs_;
 };
