@@ -14,10 +14,11 @@ namespace vt::cli {
 namespace {
 
 /// Options and verbs that the design has and this version has not: they are refused by name, never ignored.
-constexpr const char* kLaterRunOptions[] = {"--ledger", "--schedule-seed", "--disk", "--disk-commit", "--device", "--stop-on", "--timing", "--checkpoint-every",
+constexpr const char* kLaterRunOptions[] = {"--ledger", "--schedule-seed", "--disk", "--disk-commit", "--device", "--stop-on", "--timing",
                                             "--gdb", "--reboot", "--good-if", "--bad-if"};
-constexpr const char* kLaterVerbs[] = {"log", "blame", "check", "explain", "diff", "gdb", "replay", "trace", "report", "debug-key"};
+constexpr const char* kLaterVerbs[] = {"log", "blame", "check", "explain", "diff", "gdb", "replay", "trace", "report"};
 
+constexpr const char* kRunAt = "Run directory, or RUN@T: any moment of it. T: step number, 37%, end, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]";
 constexpr const char* kFooter =
     "Exit status: 0 ran as expected; 1 a finding, or a reset, triple fault or halt for good; 2 usage; 3 something not modelled;\n"
     "4 a bad input file; 70 an error of vitrine itself; 124 a step limit; 130 Ctrl-C. A guest that writes to the exit device\n"
@@ -39,8 +40,12 @@ void run_options(CLI::App& a, RunOptions& o) {
   a.add_option("--initrd", o.initrd, "Initramfs of a bzImage or PVH kernel")->type_name("FILE");
   a.add_option("--firmware", o.firmware, "ROM image to start at the reset vector, instead of a kernel")->type_name("ROM");
   a.add_option("-o,--output", o.out, "Run directory: manifest, platform, console, events, checkpoint of the end")->type_name("DIR");
-  a.add_option("--until", o.until, "Where to end: step number, console:'text', exit#N, exit:NAME, entry#N")->type_name("T");
+  a.add_option("--until", o.until, "Where to end: step number, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]")->type_name("T");
   a.add_option("--max-steps", o.max_steps, "Give up after so many steps (status 124)")->type_name("N");
+  a.add_option("--type", o.type, "Type at the serial console when TEXT is complete for the first time, or before a step (STEP=KEYS).\n"
+               "KEYS: \\r \\n \\t \\e \\xHH, ^A for Ctrl-A; several for one moment are typed in order")
+      ->type_name("\"console:'TEXT'=KEYS\"")->allow_extra_args(false);
+  a.add_option("--checkpoint-every", o.checkpoint_every, "Keep the machine's state every N steps, so that RUN@T is answered sooner")->type_name("N");
   a.add_option("--console", o.console, "stdio: lines with their step (default); raw: bytes; file: console.txt only; none")->type_name("HOW");
   a.add_option("--symbols", o.symbols, "Symbols of the kernel (default: found beside it by build id)")->type_name("FILE");
   for (const char* later : kLaterRunOptions) {
@@ -70,8 +75,8 @@ int main_checked(int argc, char** argv) {
   verb_action(*a, run_o, result, run);
 
   MapOptions map_o;
-  a = app.add_subcommand("map", "What EPT, VT-d and the E820 map at the end of a run, as ranges");
-  a->add_option("RUN", map_o.run, "Run directory")->required();
+  a = app.add_subcommand("map", "What EPT, VT-d and the E820 map at any moment of a run, as ranges");
+  a->add_option("RUN", map_o.run, kRunAt)->required();
   a->add_option("RANGE", map_o.range, "Only this: 0x1000-0x1fff (inclusive), 0x1000+4K, or one address");
   a->add_option("--of", map_o.of, "ept, vtd, e820 or all (default)")->type_name("WHAT");
   a->add_option("--root", map_o.root, "Only the tables with this root")->type_name("HPA");
@@ -81,7 +86,7 @@ int main_checked(int argc, char** argv) {
 
   WalkOptions walk_o;
   a = app.add_subcommand("walk", "Every table entry that one translation reads, and why it stops");
-  a->add_option("RUN", walk_o.run, "Run directory")->required();
+  a->add_option("RUN", walk_o.run, kRunAt)->required();
   a->add_option("ADDR", walk_o.address, "gva:A[@cpuN], gpa:A[@cpuN] or iova:A@BDF")->required();
   a->add_option("--root", walk_o.root, "EPT root to use for gpa: and gva:")->type_name("HPA");
   a->add_flag("--json", walk_o.json, "One JSON object");
@@ -94,11 +99,17 @@ int main_checked(int argc, char** argv) {
   verb_action(*a, stat_o, result, stat);
 
   MemoryOptions memory_o;
-  a = app.add_subcommand("memory", "Physical memory at the end of a run as a sparse file: offset = address");
-  a->add_option("RUN", memory_o.run, "Run directory")->required();
+  a = app.add_subcommand("memory", "Physical memory at any moment of a run as a sparse file: offset = address");
+  a->add_option("RUN", memory_o.run, kRunAt)->required();
   a->add_option("RANGE", memory_o.range, "Only this: 0x1000-0x1fff (inclusive) or 0x1000+4K; the first byte is then offset 0");
   a->add_option("-o,--output", memory_o.out, "File to write")->required()->type_name("FILE");
   verb_action(*a, memory_o, result, memory);
+
+  DebugKeyOptions debug_key_o;
+  a = app.add_subcommand("debug-key", "What Xen's console prints for a debug key at a moment of a run (a fork: the run stays as it is)");
+  a->add_option("RUN", debug_key_o.run, kRunAt)->required();
+  a->add_option("KEY", debug_key_o.keys, "One character each; h lists what there is, D is the EPT dump")->required();
+  verb_action(*a, debug_key_o, result, debug_key);
 
   auto* platform = app.add_subcommand("platform", "Platform descriptions");
   platform->require_subcommand(1);

@@ -195,7 +195,7 @@ class Output {
 
   json enabled_at(unsigned unit) {
     for (auto& u : q_.saved.manifest().value("vtd", json::array()))
-      if (u.value("unit", ~0u) == unit && u.contains("enabled_at_step")) return u["enabled_at_step"];
+      if (u.value("unit", ~0u) == unit && u.contains("enabled_at_step") && u["enabled_at_step"] < m_.steps()) return u["enabled_at_step"];
     return nullptr;
   }
 

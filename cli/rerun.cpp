@@ -165,6 +165,10 @@ void Rerun::watch(EventSink* s) {
   impl_->events.sinks.push_back(s);
   impl_->machine->watch(&impl_->events);
 }
+void Rerun::unwatch(EventSink* s) {
+  std::erase(impl_->events.sinks, s);
+  if (impl_->events.sinks.empty()) impl_->machine->watch(nullptr);
+}
 void Rerun::on_console(std::function<void(u64, const std::string&)> f) { impl_->lines.push_back(std::move(f)); }
 void Rerun::on_text(std::string text, std::function<void()> f) { impl_->tap.wait_for(std::move(text), std::move(f)); }
 void Rerun::on_byte(std::function<void(u8)> f) { impl_->tap.bytes(std::move(f)); }

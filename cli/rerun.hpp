@@ -28,6 +28,7 @@ class Rerun {
   const hv::Symbols* symbols() const;
   /// Called for every event from now on. Not owned; one more for each call.
   void watch(EventSink* s);
+  void unwatch(EventSink* s);
   /// Called with each complete console line: step of its first byte, text.
   void on_console(std::function<void(u64 step, const std::string& line)> f);
   /// Called from within the step that prints the text's last byte, each time it is printed.

@@ -9,9 +9,11 @@
 #include "drive.hpp"
 #include "manifest.hpp"
 #include "names.hpp"
+#include "probe.hpp"
 #include "processors.hpp"
 #include "run_dir.hpp"
 #include "text.hpp"
+#include "typing.hpp"
 
 namespace vt::cli {
 namespace {
@@ -41,20 +43,60 @@ struct Rescue {
   }
 };
 
-void run_machine(emu::Machine& m, Console& console, Recorder& recorder, const When& until, u64 max_steps) {
-  const u64 end = until.kind == When::Kind::step ? until.number : ~u64{0};
-  const u64 first = std::min(end, max_steps);
-  Progress progress(m, [&] { return console.last_line(); }, [&](const std::string& line) { console.progress(line); });
-  Driver driver(m, [&] { progress.tick(); recorder.flush(); });
-  driver.to(first);
-  if (m.stop().requested()) return;
-  if (first == end) m.stop().request(StopReason::until, until.text);
-  else m.stop().request(StopReason::limit, "--max-steps");
-}
+/// --checkpoint-every: where the next one is due, and what there is.
+struct Checkpoints {
+  u64 every = 0, next = ~u64{0};
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  void save(emu::Machine& m, const RunDir& dir) {
+    const std::string file = fmt::format("cache/{}.ckpt", m.steps());
+    next = m.steps() > ~u64{0} - every ? ~u64{0} : m.steps() + every;
+    try {
+      emu::save_checkpoint(m, dir.file(file));
+      list.push_back({{"step", m.steps()}, {"file", file}});
+    } catch (const std::runtime_error& e) {
+      print_warning(fmt::format("{}; no more checkpoints are written", e.what()));
+      next = ~u64{0};
+    }
+  }
+};
+
+struct Session {
+  emu::Machine& m;
+  Console& console;
+  Recorder& recorder;
+  Typist& typist;
+  Checkpoints& checkpoints;
+  const RunDir* dir;
+  nlohmann::ordered_json& manifest;
+
+  void run(const When& until, u64 max_steps) {
+    const u64 end = until.kind == When::Kind::step ? until.number : ~u64{0};
+    const u64 first = std::min(end, max_steps);
+    Progress progress(m, [&] { return console.last_line(); }, [&](const std::string& line) { console.progress(line); });
+    Driver driver(m, [&] { progress.tick(); recorder.flush(); });
+    for (;;) {
+      typist.go_on(m);
+      if (m.stop().requested()) return;
+      if (m.steps() >= first) break;
+      // A checkpoint of a step is its state before what is typed then.
+      if (m.steps() == checkpoints.next) checkpoints.save(m, *dir), kept();
+      if (typist.type_due(m)) kept();
+      driver.to(std::min({first, typist.next_step(), checkpoints.next}));
+    }
+    if (first == end) m.stop().request(StopReason::until, until.text);
+    else m.stop().request(StopReason::limit, "--max-steps");
+  }
+  /// What a crash must not lose.
+  void kept() {
+    manifest["input"] = input_json(typist.input());
+    if (!checkpoints.list.empty()) manifest["checkpoints"] = checkpoints.list;
+    if (dir) dir->write(kManifest, manifest_text(manifest));
+  }
+};
 
 std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   const Stop& s = m.stop();
-  const std::string wanted = until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.text;
+  const std::string wanted = until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.typed;
   std::string t;
   switch (s.reason()) {
     case StopReason::until: return "reached " + wanted;
@@ -96,9 +138,21 @@ int run(const RunOptions& o) {
   std::optional<RunDir> dir;
   if (!o.out.empty()) dir.emplace(o.out);
 
+  Checkpoints checkpoints;
+  if (!o.checkpoint_every.empty()) {
+    auto n = parse_number(o.checkpoint_every);
+    if (!n || !*n) throw UsageError(fmt::format("--checkpoint-every {}: not a number of steps from 1 on", o.checkpoint_every));
+    if (o.out.empty()) throw UsageError("--checkpoint-every: needs a run directory, -o DIR");
+    checkpoints.every = checkpoints.next = *n;
+  }
+  std::vector<TypeOrder> orders;
+  for (auto& t : o.type) orders.push_back(parse_type(t));
+  Typist typist(std::move(orders));
+
   Prepared p = prepare(o);
   Console console(mode);
-  emu::Machine m(p.platform, console);
+  ConsoleTap tap(&console);
+  emu::Machine m(p.platform, tap);
   console.clock([&m] { return static_cast<vtd::Outside&>(m).step(); });
   m.load(p.firmware, p.image);
   for (auto& w : p.image.warnings) print_warning(w);
@@ -107,6 +161,9 @@ int run(const RunOptions& o) {
   m.watch(&recorder);
   if (until.kind == When::Kind::console)
     console.wait_for(until.text, [&] { m.stop().request(StopReason::until, "console"); });
+  typist.attach(m, tap);
+  u64 symbol = 0;
+  if (until.kind == When::Kind::symbol) symbol = symbol_address(until, p.symbols ? &*p.symbols : nullptr, "--until ");
 
   auto manifest = manifest_start(o, p);
   if (dir) {
@@ -116,16 +173,20 @@ int run(const RunOptions& o) {
     console.keep(dir->file(kConsole));
     recorder.keep(dir->file(kEvents));
   }
+  std::optional<SymbolStop> symbol_stop;
+  if (until.kind == When::Kind::symbol) symbol_stop.emplace(m, symbol, until.number, until.typed);
   Rescue rescue{console, recorder, dir ? &*dir : nullptr, manifest};
   set_check_hook(&Rescue::flush, &rescue);
 
   const double user = user_now(), elapsed = elapsed_now();
   {
     SignalGuard signals(m);
-    run_machine(m, console, recorder, until, max_steps);
+    Session{m, console, recorder, typist, checkpoints, dir ? &*dir : nullptr, manifest}.run(until, max_steps);
   }
   const HostTime host{user_now() - user, elapsed_now() - elapsed};
 
+  for (auto& t : typist.orders())
+    if (!t.done) print_warning(fmt::format("--type {}: {} before the run ended; nothing was typed for it", t.typed, t.text.empty() ? "the step did not come" : "the text was not printed"));
   int status = exit_status(m.stop(), until);
   const bool console_ok = console.finish(), events_ok = recorder.finish();
   if (wants_processors(m.stop().reason())) {
@@ -138,7 +199,8 @@ int run(const RunOptions& o) {
     try {
       manifest["state_hash"] = m.state_hash();
       emu::save_checkpoint(m, dir->file(kEndCheckpoint));
-      manifest["checkpoints"] = {{{"step", m.steps()}, {"file", kEndCheckpoint}}};
+      checkpoints.list.push_back({{"step", m.steps()}, {"file", kEndCheckpoint}});
+      manifest["checkpoints"] = checkpoints.list;
       dir->write(kManifest, manifest_text(manifest));
       if (!console_ok) throw std::runtime_error(dir->file(kConsole) + ": could not be written completely (disk full?)");
       if (!events_ok) throw std::runtime_error(dir->file(kEvents) + ": could not be written completely (disk full?)");

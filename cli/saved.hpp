@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// A finished run, opened to be looked at.
+/// A finished run, opened to be looked at, at its end or at any moment of it.
 #pragma once
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,30 +8,44 @@
 #include "emu/machine.hpp"
 #include "ept/ept.hpp"
 #include "hypervisor/symbols.hpp"
+#include "rerun.hpp"
+#include "when.hpp"
 
 namespace vt::cli {
 
 class Saved {
  public:
-  /// `run`: RUN or RUN@end. Reads the manifest. Throws UsageError, InputError.
+  /// `run`: RUN or RUN@T. Reads the manifest. Throws UsageError, InputError.
   explicit Saved(const std::string& run);
-  /// The machine as it was at the end of the run. Throws InputError.
-  emu::Machine& machine();
+  /// The machine as it was then: from a checkpoint, or run again from the nearest one before, with progress on stderr; what was found is
+  /// kept under cache/. Throws InputError, UsageError (the run did not get there), Interrupted.
+  emu::Machine& machine() { return rerun().machine(); }
+  Rerun& rerun();
 
   const std::string& path() const { return path_; }
+  const When& at() const { return at_; }
+  /// For answers that the manifest gives. Throws UsageError where another moment than the end was asked for.
+  void end_only(const char* verb) const;
   const nlohmann::ordered_json& manifest() const { return manifest_; }
   bool is_xen() const;
 
-  /// EPT pointers that the run has seen, the last of each root; with those that are in use now.
+  /// EPT pointers that the run has seen by then, the last of each root; with those that are in use at the moment.
   struct KnownEptp { ept::Eptp eptp; std::optional<u64> first_step; };
   std::vector<KnownEptp> eptps();
 
  private:
-  struct Silent final : emu::SerialSink { void put(u8) override {} };
+  struct Checkpoint { u64 step; std::string file; };
+  std::optional<Checkpoint> nearest(u64 step) const;
+  std::string named() const { return path_ + "@"; }
+  std::optional<u64> step() const;
+  void at_end();
+  void at_step(u64 step);
+  void search();
+  void keep();
   std::string path_;
+  When at_;
   nlohmann::ordered_json manifest_;
-  Silent silent_;
-  std::unique_ptr<emu::Machine> machine_;
+  std::unique_ptr<Rerun> rerun_;
 };
 
 /// A hex number of a manifest or of a command line, with or without 0x.

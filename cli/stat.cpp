@@ -30,6 +30,7 @@ std::string word(const json& j, const char* key) { return j.is_object() && j.con
 
 int stat(const StatOptions& o) {
   const Saved saved(o.run);
+  saved.end_only("stat");
   const json& m = saved.manifest();
   if (o.json) {
     json j{{"schema", "vitrine.stat/1"}, {"run", saved.path()}};

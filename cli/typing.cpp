@@ -150,9 +150,11 @@ u64 Typist::next_step() const {
   return next;
 }
 
-bool Typist::type_due(emu::Machine& m) {
+void Typist::go_on(emu::Machine& m) {
   if (m.stop().reason() == StopReason::until && m.stop().what() == kStop) m.stop().clear();
-  if (m.stop().requested()) return false;
+}
+
+bool Typist::type_due(emu::Machine& m) {
   std::string bytes = std::exchange(due_, {});
   for (auto& o : orders_)
     if (o.text.empty() && !o.done && o.step <= m.steps()) o.done = true, bytes += o.keys;

@@ -64,7 +64,9 @@ class Typist {
   void attach(emu::Machine& m, ConsoleTap& tap);
   /// First step after the present one at which something is to be typed; none: all ones.
   u64 next_step() const;
-  /// The machine stopped for us: it may go on. Types what is due; true if something was.
+  /// Where the machine stopped for us, it may go on.
+  void go_on(emu::Machine& m);
+  /// Types what is due; true if something was.
   bool type_due(emu::Machine& m);
   const std::vector<TypedInput>& input() const { return input_; }
   const std::vector<TypeOrder>& orders() const { return orders_; }

@@ -40,6 +40,8 @@ struct RunOptions {
   std::string until, max_steps;
   std::string console = "stdio";       ///< stdio, raw, file, none
   std::string symbols;
+  std::vector<std::string> type;       ///< console:'TEXT'=KEYS, STEP=KEYS
+  std::string checkpoint_every;
 };
 int run(const RunOptions& o);
 
@@ -65,6 +67,12 @@ struct MemoryOptions {
   std::string run, out, range;
 };
 int memory(const MemoryOptions& o);
+
+struct DebugKeyOptions {
+  std::string run;
+  std::vector<std::string> keys;
+};
+int debug_key(const DebugKeyOptions& o);
 
 struct ShowOptions {
   PlatformOptions platform;

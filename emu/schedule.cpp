@@ -20,10 +20,10 @@ void Machine::expire_due() {
   while (queue_.next() <= time_ && !stop_.requested()) queue_.expire_one(time_);
 }
 
-void Machine::run(u64 last_step) {
+void Machine::run(u64 last_step, u64 last_cycle) {
   while (!stop_.requested()) {
     // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
-    if (steps_ >= last_step) break;
+    if (steps_ >= last_step || time_ >= last_cycle) break;
     if (interrupted_) { interrupted_ = false; stop_.request(StopReason::interrupted); break; }
     expire_due();
     if (stop_.requested()) break;
@@ -44,7 +44,7 @@ void Machine::run(u64 last_step) {
       time_ = std::max(time_, queue_.next());
       continue;
     }
-    u64 want = std::min(last_step - steps_, u64{1} << 24);  // so that an interruption is seen
+    u64 want = std::min({last_step - steps_, last_cycle - time_, u64{1} << 24});  // so that an interruption is seen
     if (cpus() > 1) want = std::min(want, slice_left_);
     if (queue_.next() != EventQueue::kNone) want = std::min(want, queue_.next() - time_);
     cpu::Cpu& c = *cpus_[slice_cpu_];

@@ -29,8 +29,9 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   /// Copies the image into memory and sets the bootstrap processor. Once, before the first run.
   void load(const std::vector<fw::Blob>& firmware, const fw::Image& image);
 
-  /// Runs until `stop()` is requested or `steps()` reaches `last_step`.
-  void run(u64 last_step = ~u64{0});
+  /// Runs until `stop()` is requested, `steps()` reaches `last_step`, or `cycles()` reaches `last_cycle` (where every processor
+  /// waits, time skips beyond it to the next event).
+  void run(u64 last_step = ~u64{0}, u64 last_cycle = ~u64{0});
   /// Asks a running machine to stop after the current chain of blocks; safe from a signal handler.
   void interrupt() { interrupted_ = true; }
 
@@ -63,8 +64,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
 
   // --- state ------------------------------------------------------------------------------------
   void state(Ar& ar);
-  std::string state_hash();          ///< 32 hex digits over the platform and everything architectural
   void state_but_memory(Ar& ar);     ///< all of it but the contents of memory (emu/timeline.hpp keeps those)
+  std::string state_hash();          ///< 32 hex digits over the platform and everything architectural
   void drop_derived();               ///< caches that are not state: a test shows that this changes nothing
 
  private:
@@ -99,8 +100,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void after_write(Hpa at, std::size_t n, u8 flags, WriteCause cause) override;
 
   void set_up_processors();
-  vtd::Unit* unit_of(Bdf source);
   void state(Ar& ar, bool memory);
+  vtd::Unit* unit_of(Bdf source);
   /// A write to 0xFEExxxxx by `source` (a function, or an I/O APIC): through interrupt remapping.   VT-d "Interrupt Remapping"
   void interrupt_request(Bdf source, u64 address, u32 data);
   void deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender = nullptr);
