@@ -33,6 +33,13 @@ json counters(emu::Machine& m, const Recorder& r) {
   j["vm_entries"] = r.entries();
   j["vm_exits_total"] = all;
   j["vm_exits"] = exits;
+  json over_time = json::object();
+  for (auto& [reason, bins] : r.exits_over_time()) {
+    json list = json::array();
+    for (std::size_t n = 0; n < bins.size(); ++n) if (bins[n]) list.push_back({n, bins[n]});
+    over_time[exit_name(reason)] = list;
+  }
+  j["vm_exits_over_time"] = {{"steps_per_bin", r.steps_per_bin()}, {"exits", over_time}};
   json exceptions = json::object();
   for (unsigned n = 0; n < 32; ++n)
     if (u64 k = sum(m, [&](auto& s) { return s.exceptions[n]; })) exceptions[exception_name(n)] = k;

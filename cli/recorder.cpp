@@ -24,6 +24,24 @@ void Recorder::see(u64 vmcs, u64 eptp, u64 step) {
 
 void Recorder::reached(u64) { stop_.request(StopReason::until, until_.text); }
 
+void Recorder::count_exit(u64 step, unsigned reason) {
+  while (step >> bin_shift_ >= kBins) {   // two bins become one
+    ++bin_shift_;
+    for (auto& [r, bins] : exits_over_time_) {
+      for (std::size_t n = 0; n < bins.size(); ++n) {
+        const u64 count = bins[n];
+        bins[n] = 0;
+        bins[n / 2] += count;
+      }
+      bins.resize((bins.size() + 1) / 2);
+    }
+  }
+  auto& bins = exits_over_time_[reason];
+  const std::size_t n = step >> bin_shift_;
+  if (bins.size() <= n) bins.resize(n + 1);
+  ++bins[n];
+}
+
 void Recorder::on(const Event& e) {
   ++counts_[static_cast<unsigned>(e.kind) & 31];
   switch (e.kind) {
@@ -34,6 +52,7 @@ void Recorder::on(const Event& e) {
       break;
     case EventKind::vm_exit:
       ++exits_;
+      count_exit(e.step, e.a & 0xffff);
       if ((until_.kind == When::Kind::exit_count && exits_ == until_.number) || (until_.kind == When::Kind::exit_name && (e.a & 0xffff) == until_.number))
         reached(e.step);
       break;

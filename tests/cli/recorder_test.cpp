@@ -54,6 +54,21 @@ TEST(recorder, rare_events_are_kept_and_frequent_ones_counted) {
   std::filesystem::remove_all(name);
 }
 
+TEST(recorder, vm_exits_over_time_stay_in_a_thousand_bins_and_none_is_lost) {
+  Stop stop;
+  Recorder r(stop, {});
+  for (u64 step : {u64{0}, u64{65'535}, u64{65'536}, u64{200'000}}) r.on(event(EventKind::vm_exit, 48, 0, step));
+  r.on(event(EventKind::vm_exit, 10, 0, 70'000));
+  ASSERT_EQ(r.steps_per_bin(), 65'536u);
+  EXPECT_EQ(r.exits_over_time().at(48), (std::vector<u64>{2, 1, 0, 1}));
+  r.on(event(EventKind::vm_exit, 0x80000000 | 12, 0, 65'536 * 1024 * 4 - 1));   // four times what fits; a flag above the basic reason
+  ASSERT_EQ(r.steps_per_bin(), 4 * 65'536u);
+  EXPECT_EQ(r.exits_over_time().at(48), (std::vector<u64>{4}));
+  EXPECT_EQ(r.exits_over_time().at(10), (std::vector<u64>{1}));
+  EXPECT_EQ(r.exits_over_time().at(12).size(), Recorder::kBins);
+  EXPECT_EQ(r.exits_over_time().at(12).back(), 1u);
+}
+
 TEST(recorder, remembers_each_ept_pointer_once) {
   Stop stop;
   Recorder r(stop, {});
