@@ -194,7 +194,7 @@ function findingList() {
   if (!findings.length) return to.append(nothing('None: every rule was checked over the whole run and has nothing to say. vitrine check names the rules, vitrine explain tells what each means.'));
   to.append(...findings.map((f, n) => {
     const body = el('div', {class: 'body'});
-    if (f.explanation) body.append(el('p', {class: 'hint'}, f.explanation));
+    if (f.explanation) body.append(el('p', {class: 'hint'}, f.explanation.split('`').map((t, i) => i % 2 ? el('code', {}, t) : t)));
     const range = f.last > f.first ? `${address(f.first)} to ${address(f.last).slice(0, -3)}fff` : address(f.first);
     body.append(el('h4', {}, 'Where'), el('p', {}, `${range}, ${bytes((f.last - f.first + 1) * PAGE)}${f.space !== null ? `, in ${spaceName(f.space)}` : ''}${f.count > 1 ? `; ${grouped(f.count)} findings alike joined` : ''}`));
     if (f.evidence.length) body.append(el('h4', {}, 'Evidence, in order'), el('table', {class: 'lines'}, el('tbody', {}, f.evidence.map(([step, text, origin, chain]) => el('tr', {}, el('td', {class: 'r'}, jump(step, f.first)),
