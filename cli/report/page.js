@@ -96,7 +96,7 @@ function historyList(c) {
   const shown = all.slice(-14);
   const item = h => {
     const now = h.rect && h.rect.begin <= c.step && c.step < h.rect.end;
-    const text = h.refused ? ['refused: ', h.refused.text, ` ${h.refused.result}`] : h.mark ? ['the same again'] : h.removed ? ['removed'] :
+    const text = h.refused ? [h.refused.result === 'never returned' ? 'never returned: ' : 'refused: ', h.refused.text, h.refused.result === 'never returned' ? '' : ` ${h.refused.result}`] : h.mark ? ['the same again'] : h.removed ? ['removed'] :
       [h.rect.linked ? 'linked, ' : '', `${KIND[h.rect.kind]}: ${targetText(h.rect, c.page)}, ${mappingText(h.rect)}`];
     const who = h.refused?.origin ?? h.mark?.origin ?? h.rect?.origin;
     return el('li', {class: now ? 'now' : ''}, el('button', {type: 'button', onclick: () => goTo(h.step, c.page)}, el('span', {class: 'num'}, grouped(h.step)),
@@ -175,7 +175,7 @@ function facts() {
   const add = (label, value, cls) => dl.append(el('div', {}, el('dt', {}, label), el('dd', {class: cls}, value)));
   add('errors', grouped(count('error')), count('error') ? 'error' : 'good'); add('warnings', grouped(count('warning')), count('warning') ? 'warning' : '');
   const never = refused.filter(a => a.result === 'never returned').length, no = data.attempts.functions.reduce((s, f) => s + f[2], 0);
-  add(never ? 'refused or unfinished calls' : 'refused calls', grouped(no + never), no + never ? 'error' : '');
+  add(never ? 'refused or open calls' : 'refused calls', grouped(no + never), no + never ? 'error' : '');
   add('stores to tables', grouped(data.counts.stores)); add('mapping changes', grouped(data.counts.changes));
   if (exitTotal !== undefined) add('VM exits', grouped(exitTotal));
   add('steps', steps(END, 1));
