@@ -125,6 +125,7 @@ std::vector<Finding> joined(std::vector<Finding> all) {
     Finding& f = all[n];
     Finding* last = out.empty() ? nullptr : &out.back();
     if (last && key == before && last->severity == f.severity && last->space == f.space && last->origins == f.origins && (f.first <= last->last || last->last + 1 == f.first)) {
+      if (f.first == last->first && f.last == last->last && f.events == last->events) continue;   // told of one more form of the same
       last->last = std::max(last->last, f.last);
       last->step = std::min(last->step, f.step);
       ++last->count;

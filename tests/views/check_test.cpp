@@ -15,8 +15,15 @@ struct Names : Words {
   std::string function(u64 address) const override { return address < 0x2000 ? "one" : "two"; }
 };
 
+fw::Platform two_processors() {
+  fw::Platform p = fw::default_platform(u64{64} << 20);
+  p.cpu.count = 2;
+  fw::complete(p);
+  return p;
+}
+
 struct Check : ::testing::Test, StoryFixture {
-  Check() {
+  Check() : StoryFixture(two_processors()) {
     store(kPool, (kPool + 0x1000) | kRwx);
     store(kPool + 0x1000, (kPool + 0x2000) | kRwx);
     store(kPool + 0x2000, (kPool + 0x3000) | kRwx);

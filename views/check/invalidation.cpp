@@ -10,6 +10,9 @@
 namespace vt::views::checks {
 namespace {
 
+/// Bits of a second-level entry that a unit looks at; software keeps things in the others.   VT-d "Second-Level Paging Entries"
+constexpr u64 kSecondLevelBits = 3 | u64{1} << 7 | u64{1} << 11 | mask(51, 12) | u64{1} << 62;
+
 struct Pending { u32 space; u64 first, last; u32 event; bool removed; };
 
 void add(std::vector<Pending>& to, const Facts& f, const Change& c) {
@@ -270,11 +273,11 @@ void unflushed_line(const CheckInput& in, std::vector<Finding>& out) {
         break;
       case EventKind::table_write: {
         const unsigned cause = place::cause(e.d);
-        if (e.b == e.c || (cause != static_cast<unsigned>(WriteCause::store) && cause != static_cast<unsigned>(WriteCause::locked))) break;
+        const bool leaves = place::format(e.d) == TableFormat::second_level || place::format(e.d) == TableFormat::ept;
+        if (!((e.b ^ e.c) & (leaves ? kSecondLevelBits : ~u64{0})) || (cause != static_cast<unsigned>(WriteCause::store) && cause != static_cast<unsigned>(WriteCause::locked))) break;
         auto p = pages.lower_bound({e.a & kPageMask, 0});
         if (p == pages.end() || p->first.first != (e.a & kPageMask)) break;
         const auto format = static_cast<TableFormat>(p->first.second);
-        const bool leaves = place::format(e.d) == TableFormat::second_level || place::format(e.d) == TableFormat::ept;
         const u64 first = place::first(e.d), size = leaves ? u64{1} << (3 + 9 * place::level(e.d)) : kPageSize;
         auto [it, fresh] = dirty.try_emplace(e.a & ~u64{63}, Dirty{n, first, first + size - 1, format, p->second});
         if (!fresh) it->second.first = std::min(it->second.first, first), it->second.last = std::max(it->second.last, first + size - 1);

@@ -2,9 +2,19 @@
 /// established-twice: two parts of the software each believe that a frame is theirs to map.
 #include <fmt/format.h>
 
+#include "base/bits.hpp"
 #include "facts.hpp"
 
 namespace vt::views::checks {
+namespace {
+
+/// A store that changes only bits of software's own (a mark that an entry is to be looked at again, say) maps nothing again.
+bool is_upkeep(const Event& e) {
+  constexpr u64 kNothing = mask(9, 8) | u64{1} << 11 | u64{1} << 63;   // A, D, SNP, suppress #VE
+  return e.kind == EventKind::table_write && ((e.b ^ e.c) & ~kNothing) != 0;
+}
+
+}  // namespace
 
 void established_twice(const CheckInput& in, std::vector<Finding>& out) {
   const auto facts = checks::facts(in);
@@ -13,6 +23,7 @@ void established_twice(const CheckInput& in, std::vector<Finding>& out) {
     if (c.event >= f.end) break;
     if ((c.kind != Change::Kind::changed && c.kind != Change::Kind::again) || c.linked || c.before.misconfigured || c.after.misconfigured) continue;
     if (f.h.spaces[c.space].shared_with) continue;   // told of the EPT
+    if (c.kind == Change::Kind::again && is_upkeep(f.h.events[c.event])) continue;
     const Origin &was = f.origin(c.since), &is = f.origin(c.event);
     if (was.function == is.function) continue;
     const std::string old_type = in.words.type_name(c.before.tag), new_type = in.words.type_name(c.after.tag);
