@@ -14,9 +14,9 @@ namespace vt::cli {
 namespace {
 
 /// Options and verbs that the design has and this version has not: they are refused by name, never ignored.
-constexpr const char* kLaterRunOptions[] = {"--ledger", "--schedule-seed", "--disk", "--disk-commit", "--device", "--stop-on", "--timing",
-                                            "--gdb", "--reboot", "--good-if", "--bad-if"};
-constexpr const char* kLaterVerbs[] = {"log", "blame", "check", "explain", "diff", "gdb", "replay", "trace", "report"};
+constexpr const char* kLaterRunOptions[] = {"--schedule-seed", "--disk", "--disk-commit", "--device", "--timing",
+                                            "--gdb", "--reboot"};
+constexpr const char* kLaterVerbs[] = {"replay", "trace"};
 
 constexpr const char* kRunAt = "Run directory, or RUN@T: any moment of it. T: step number, 37%, end, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]";
 constexpr const char* kFooter =
@@ -48,6 +48,11 @@ void run_options(CLI::App& a, RunOptions& o) {
   a.add_option("--checkpoint-every", o.checkpoint_every, "Keep the machine's state every N steps, so that RUN@T is answered sooner")->type_name("N");
   a.add_option("--console", o.console, "stdio: lines with their step (default); raw: bytes; file: console.txt only; none")->type_name("HOW");
   a.add_option("--symbols", o.symbols, "Symbols of the kernel (default: found beside it by build id)")->type_name("FILE");
+  a.add_flag("--ledger", o.ledger, "Keep every store to EPT and VT-d tables, by whom, and every call that asks for a mapping (log, blame, check, diff)");
+  a.add_option("--stop-on", o.stop_on, "End the run (status 1) where this rule of check has a finding (looked at every 4,194,304 steps)")->type_name("RULE")->allow_extra_args(false);
+  a.add_option("--bad-if", o.bad_if, "End the run with status 1 when: console:'text', rule:NAME, limit (--max-steps). For git bisect run:\n"
+               "with a --bad-if or --good-if the status is 125 when none comes true")->type_name("COND")->allow_extra_args(false);
+  a.add_option("--good-if", o.good_if, "End the run with status 0 when: the same")->type_name("COND")->allow_extra_args(false);
   for (const char* later : kLaterRunOptions) {
     auto* option = a.add_option_function<std::vector<std::string>>(later, [later](const std::vector<std::string>&) {
       throw UsageError(std::string(later) + ": is not in this version");
@@ -92,6 +97,52 @@ int main_checked(int argc, char** argv) {
   a->add_flag("--json", walk_o.json, "One JSON object");
   verb_action(*a, walk_o, result, walk);
 
+  LogOptions log_o;
+  a = app.add_subcommand("log", "The ledger: what was mapped, changed, removed, refused and invalidated, in order, and by whom");
+  a->add_option("RUN", log_o.run, "Run directory, or RUN@T")->required();
+  a->add_option("RANGE", log_o.range, "Only these translated addresses: 0x1000-0x1fff (inclusive), 0x1000+4K, or one");
+  a->add_option("--of", log_o.of, "ept, vtd or all (default)")->type_name("WHAT");
+  a->add_flag("--all", log_o.all, "Every store, table and attempt, also those that changed nothing");
+  a->add_flag("--json", log_o.json, "One JSON object");
+  a->add_flag("--verify", log_o.verify, "Run again, and compare the tables with what the ledger says they are (status 1: they differ)");
+  a->add_option("--every", log_o.every, "With --verify: events between two comparisons (default 100)")->type_name("N");
+  verb_action(*a, log_o, result, log);
+
+  CheckOptions check_o;
+  a = app.add_subcommand("check", "Findings about a run's mappings, like fsck (status 1 if there is an error or a warning)");
+  a->add_option("RUN", check_o.run, kRunAt)->required();
+  a->add_option("--rule", check_o.rules, "Only this rule (several: once each); vitrine explain lists them")->type_name("RULE")->allow_extra_args(false);
+  a->add_option("--severity", check_o.severity, "Only findings of this severity and above: error, warning, info (default)")->type_name("S");
+  a->add_flag("--json", check_o.json, "One JSON object");
+  verb_action(*a, check_o, result, check);
+
+  ExplainOptions explain_o;
+  a = app.add_subcommand("explain", "What a rule of check means, when it is harmless and what to do; without a rule, the list");
+  a->add_option("RULE", explain_o.rule, "Name of the rule");
+  verb_action(*a, explain_o, result, explain);
+
+  BlameOptions blame_o;
+  a = app.add_subcommand("blame", "Who mapped this? Every attempt and store that mattered for one address");
+  a->add_option("RUN", blame_o.run, "Run directory, or RUN@T")->required();
+  a->add_option("ADDR", blame_o.address, "gfn:A0, gpa:0xa0000, iova:8c000@00:1d.0, mfn:A0 or hpa:0xa0000 (numbers are hexadecimal)")->required();
+  a->add_flag("--json", blame_o.json, "One JSON object");
+  verb_action(*a, blame_o, result, blame);
+
+  DiffOptions diff_o;
+  a = app.add_subcommand("diff", "What two moments or two runs map differently (two builds of a hypervisor on one platform)");
+  a->add_option("RUN1", diff_o.one, "Run directory, or RUN@T")->required();
+  a->add_option("RUN2", diff_o.two, "Run directory, or RUN@T")->required();
+  a->add_option("RANGE", diff_o.range, "Only these translated addresses");
+  a->add_flag("--exact", diff_o.exact, "Machine frames of RAM and addresses of tables count, too");
+  a->add_flag("--json", diff_o.json, "One JSON object");
+  verb_action(*a, diff_o, result, diff);
+
+  ReportOptions report_o;
+  a = app.add_subcommand("report", "One HTML file to look at and to attach to a bug report: the map over time, who wrote it, the findings");
+  a->add_option("RUN", report_o.run, "Run directory, or RUN@T: up to that moment")->required();
+  a->add_option("-o,--output", report_o.out, "File to write (default report.html; -: standard output)")->type_name("FILE");
+  verb_action(*a, report_o, result, report);
+
   StatOptions stat_o;
   a = app.add_subcommand("stat", "What a run counted: VM exits by reason, VT-d, absent addresses, speed");
   a->add_option("RUN", stat_o.run, "Run directory")->required();
@@ -104,6 +155,13 @@ int main_checked(int argc, char** argv) {
   a->add_option("RANGE", memory_o.range, "Only this: 0x1000-0x1fff (inclusive) or 0x1000+4K; the first byte is then offset 0");
   a->add_option("-o,--output", memory_o.out, "File to write")->required()->type_name("FILE");
   verb_action(*a, memory_o, result, memory);
+
+  GdbOptions gdb_o;
+  a = app.add_subcommand("gdb", "gdb on a finished run, forwards and backwards, with the symbols of the kernel");
+  a->add_option("RUN", gdb_o.run, "Run directory (its beginning), or RUN@T")->required();
+  a->add_option("--serve", gdb_o.serve, "Serve a debugger at this port of 127.0.0.1 instead of starting gdb (0: any free one)")->type_name("PORT");
+  a->add_option("--checkpoint-memory", gdb_o.budget, "Memory for going back (default 512M)")->type_name("SIZE");
+  verb_action(*a, gdb_o, result, debug);
 
   DebugKeyOptions debug_key_o;
   a = app.add_subcommand("debug-key", "What Xen's console prints for a debug key at a moment of a run (a fork: the run stays as it is)");

@@ -6,6 +6,7 @@
 
 #include "cpu/ept_caps.hpp"
 #include "hypervisor/xen.hpp"
+#include "moment.hpp"
 #include "saved.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
@@ -104,13 +105,13 @@ class Output {
     }
   }
 
-  void print(bool as_json) {
+  std::string text(bool as_json) {
     if (as_json) {
       json j{{"schema", "vitrine.map/1"}, {"run", q_.saved.path()}, {"step", m_.steps()}, {"tables", tables_}};
       if (q_.vtd) j["units"] = units_;
       text_ = j.dump(2, ' ', false, json::error_handler_t::replace) + '\n';
     }
-    std::fputs(text_.c_str(), stdout);
+    return text_;
   }
   unsigned tables() const { return static_cast<unsigned>(tables_.size()); }
   unsigned ept_tables() const { return ept_tables_; }
@@ -209,7 +210,9 @@ class Output {
 
 }  // namespace
 
-int map(const MapOptions& o) {
+namespace {
+/// `given`: a moment that is there already; else RUN@T of the options.
+std::string map_of(const MapOptions& o, Saved* given) {
   AddressRange range;
   if (!o.range.empty()) {
     auto r = parse_range(o.range);
@@ -223,7 +226,8 @@ int map(const MapOptions& o) {
   const bool all = o.of == "all";
   if (!all && o.of != "ept" && o.of != "vtd" && o.of != "e820") throw UsageError(fmt::format("--of {}: there is ept, vtd, e820 and all", o.of));
   if (device && !all && o.of != "vtd") throw UsageError("--bdf: only VT-d knows devices; leave --of out or give --of vtd");
-  Saved saved(o.run);
+  std::optional<Saved> opened;
+  Saved& saved = given ? *given : opened.emplace(o.run);
   Query q{saved, range, root, device};
   q.ept = (all && !device) || o.of == "ept";
   q.vtd = all || o.of == "vtd";
@@ -232,10 +236,17 @@ int map(const MapOptions& o) {
   if (q.e820) out.e820();
   if (q.ept) out.ept();
   if (q.vtd) out.vtd();
-  out.print(o.json);
   if (q.ept && !out.ept_tables() && !root) print_warning("no EPT: no VMCS had an EPT pointer up to the end of the run");
   if (root && !out.tables()) print_warning(fmt::format("no table has the root {}", o.root));
   if (device && !out.tables()) print_warning(fmt::format("no unit has a usable context entry for {}", o.bdf));
+  return out.text(o.json);
+}
+}  // namespace
+
+std::string map_text(const MapOptions& o, Saved& saved) { return map_of(o, &saved); }
+
+int map(const MapOptions& o) {
+  std::fputs(map_of(o, nullptr).c_str(), stdout);
   return status::ok;
 }
 

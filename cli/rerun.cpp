@@ -172,6 +172,12 @@ void Rerun::unwatch(EventSink* s) {
 void Rerun::on_console(std::function<void(u64, const std::string&)> f) { impl_->lines.push_back(std::move(f)); }
 void Rerun::on_text(std::string text, std::function<void()> f) { impl_->tap.wait_for(std::move(text), std::move(f)); }
 void Rerun::on_byte(std::function<void(u8)> f) { impl_->tap.bytes(std::move(f)); }
+void Rerun::rewound() {
+  Impl& i = *impl_;
+  i.next_input = 0;
+  while (i.next_input < i.input.size() && i.input[i.next_input].step < i.machine->steps()) ++i.next_input;
+  i.ended = false;
+}
 void Rerun::fork() {
   impl_->next_input = impl_->input.size();
   impl_->ended = true;

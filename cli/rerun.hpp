@@ -40,6 +40,8 @@ class Rerun {
   /// machine's Stop for it. Progress on stderr; Ctrl-C throws Interrupted. Throws InputError where the run goes another way than it did.
   void to(u64 step, const char* what);
   u64 end_step() const;   ///< of the manifest
+  /// The machine was put back to an earlier moment (emu::Timeline): what was typed since will be typed again.
+  void rewound();
 
   /// What was typed is not typed again from here on: the machine goes its own way.
   void fork();

@@ -5,13 +5,16 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
+#include "conditions.hpp"
 #include "console.hpp"
 #include "drive.hpp"
+#include "ledger_sink.hpp"
 #include "manifest.hpp"
 #include "names.hpp"
 #include "probe.hpp"
 #include "processors.hpp"
 #include "run_dir.hpp"
+#include "story.hpp"
 #include "text.hpp"
 #include "typing.hpp"
 
@@ -66,6 +69,7 @@ struct Session {
   Recorder& recorder;
   Typist& typist;
   Checkpoints& checkpoints;
+  Conditions& conditions;
   const RunDir* dir;
   nlohmann::ordered_json& manifest;
 
@@ -81,7 +85,8 @@ struct Session {
       // A checkpoint of a step is its state before what is typed then.
       if (m.steps() == checkpoints.next) checkpoints.save(m, *dir), kept();
       if (typist.type_due(m)) kept();
-      driver.to(std::min({first, typist.next_step(), checkpoints.next}));
+      driver.to(std::min({first, typist.next_step(), checkpoints.next, conditions.next_step(m.steps())}));
+      if (m.steps() % Conditions::kEvery == 0) conditions.look(m);
     }
     if (first == end) m.stop().request(StopReason::until, until.text);
     else m.stop().request(StopReason::limit, "--max-steps");
@@ -136,6 +141,7 @@ int run(const RunOptions& o) {
   }
   if (mode == Console::Mode::file && o.out.empty()) throw UsageError("--console file: needs a run directory, -o DIR");
   std::optional<RunDir> dir;
+  if (o.ledger && o.out.empty()) throw UsageError("--ledger: needs a run directory, -o DIR");
   if (!o.out.empty()) dir.emplace(o.out);
 
   Checkpoints checkpoints;
@@ -145,6 +151,7 @@ int run(const RunOptions& o) {
     if (o.out.empty()) throw UsageError("--checkpoint-every: needs a run directory, -o DIR");
     checkpoints.every = checkpoints.next = *n;
   }
+  Conditions conditions(parse_conditions(o));
   std::vector<TypeOrder> orders;
   for (auto& t : o.type) orders.push_back(parse_type(t));
   Typist typist(std::move(orders));
@@ -162,6 +169,7 @@ int run(const RunOptions& o) {
   if (until.kind == When::Kind::console)
     console.wait_for(until.text, [&] { m.stop().request(StopReason::until, "console"); });
   typist.attach(m, tap);
+  conditions.attach(m, tap);
   u64 symbol = 0;
   if (until.kind == When::Kind::symbol) symbol = symbol_address(until, p.symbols ? &*p.symbols : nullptr, "--until ");
 
@@ -173,7 +181,18 @@ int run(const RunOptions& o) {
     console.keep(dir->file(kConsole));
     recorder.keep(dir->file(kEvents));
   }
-  std::optional<SymbolStop> symbol_stop;
+  std::optional<LedgerSink> ledger;
+  const bool judged = wants_ledger(parse_conditions(o));
+  std::unique_ptr<views::Words> words;
+  if (judged) {
+    words = words_for(p.kernel.kind == hv::Kind::xen, p.symbols ? &*p.symbols : nullptr);
+    conditions.rules(setup_of(m, *words), *words, p.platform);
+  }
+  if (o.ledger || judged) {
+    ledger.emplace(m, p.kernel.kind == hv::Kind::xen, p.symbols ? &*p.symbols : nullptr, recorder.hand_over(), &recorder, [&](const Event& e) { conditions.event(e); });
+    m.watch(&*ledger);
+  }
+  std::optional<SymbolStop> symbol_stop;   // over the ledger's
   if (until.kind == When::Kind::symbol) symbol_stop.emplace(m, symbol, until.number, until.typed);
   Rescue rescue{console, recorder, dir ? &*dir : nullptr, manifest};
   set_check_hook(&Rescue::flush, &rescue);
@@ -181,19 +200,22 @@ int run(const RunOptions& o) {
   const double user = user_now(), elapsed = elapsed_now();
   {
     SignalGuard signals(m);
-    Session{m, console, recorder, typist, checkpoints, dir ? &*dir : nullptr, manifest}.run(until, max_steps);
+    Session{m, console, recorder, typist, checkpoints, conditions, dir ? &*dir : nullptr, manifest}.run(until, max_steps);
   }
   const HostTime host{user_now() - user, elapsed_now() - elapsed};
 
   for (auto& t : typist.orders())
     if (!t.done) print_warning(fmt::format("--type {}: {} before the run ended; nothing was typed for it", t.typed, t.text.empty() ? "the step did not come" : "the text was not printed"));
-  int status = exit_status(m.stop(), until);
+  conditions.at_end(m);
+  int status = conditions.status(exit_status(m.stop(), until));
+  if (conditions.any()) manifest["condition"] = conditions.json();
   const bool console_ok = console.finish(), events_ok = recorder.finish();
   if (wants_processors(m.stop().reason())) {
     std::string text;
     for (unsigned n = 0; n < m.cpus(); ++n) text += processor_text(m, n, p.symbols ? &*p.symbols : nullptr);
     std::fputs(text.c_str(), stderr);
   }
+  if (ledger) manifest["ledger"] = {{"events", ledger->ledger().events()}, {"attempts", p.symbols && p.kernel.kind == hv::Kind::xen}};
   if (dir) {
     manifest_end(manifest, m, p, recorder, host, status);
     try {
@@ -210,7 +232,7 @@ int run(const RunOptions& o) {
     }
   }
   set_check_hook(nullptr, nullptr);
-  const std::string end = end_text(m, p, until);
+  const std::string end = conditions.met() ? fmt::format("{}, at step {}", conditions.text(), grouped(m.steps())) : end_text(m, p, until);
   if (status == status::ok || m.stop().reason() == StopReason::exit_device || m.stop().reason() == StopReason::interrupted)
     std::fprintf(stderr, "vitrine: %s\n", end.c_str());
   else print_error(end);

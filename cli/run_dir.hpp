@@ -25,6 +25,7 @@ inline constexpr const char* kPlatform = "platform.json";
 inline constexpr const char* kConsole = "console.txt";
 inline constexpr const char* kEvents = "events.vit";
 inline constexpr const char* kEndCheckpoint = "cache/end.ckpt";
+inline constexpr const char* kLedgerCache = "cache/ledger.vit";
 inline constexpr const char* kRunSchema = "vitrine.run/1";
 
 /// Is there a manifest of a run in this directory?

@@ -53,6 +53,8 @@ std::optional<u64> parse_hex(std::string_view s) {
   return v;
 }
 
+Saved::Saved(emu::Machine& live, json manifest, std::string path) : path_(std::move(path)), manifest_(std::move(manifest)), live_(&live) {}
+
 Saved::Saved(const std::string& run) {
   RunAt r = parse_run_at(run);
   path_ = std::move(r.run), at_ = std::move(r.at);

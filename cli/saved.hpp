@@ -17,13 +17,17 @@ class Saved {
  public:
   /// `run`: RUN or RUN@T. Reads the manifest. Throws UsageError, InputError.
   explicit Saved(const std::string& run);
+  /// A machine that somebody else has, as it is whenever it is asked.
+  Saved(emu::Machine& live, nlohmann::ordered_json manifest, std::string path);
   /// The machine as it was then: from a checkpoint, or run again from the nearest one before, with progress on stderr; what was found is
   /// kept under cache/. Throws InputError, UsageError (the run did not get there), Interrupted.
-  emu::Machine& machine() { return rerun().machine(); }
+  emu::Machine& machine() { return live_ ? *live_ : rerun().machine(); }
   Rerun& rerun();
 
   const std::string& path() const { return path_; }
   const When& at() const { return at_; }
+  /// The step of T, where it is known without running: none for moments that have to be searched for, and were not yet.
+  std::optional<u64> step() const;
   /// For answers that the manifest gives. Throws UsageError where another moment than the end was asked for.
   void end_only(const char* verb) const;
   const nlohmann::ordered_json& manifest() const { return manifest_; }
@@ -37,7 +41,6 @@ class Saved {
   struct Checkpoint { u64 step; std::string file; };
   std::optional<Checkpoint> nearest(u64 step) const;
   std::string named() const { return path_ + "@"; }
-  std::optional<u64> step() const;
   void at_end();
   void at_step(u64 step);
   void search();
@@ -46,6 +49,7 @@ class Saved {
   When at_;
   nlohmann::ordered_json manifest_;
   std::unique_ptr<Rerun> rerun_;
+  emu::Machine* live_ = nullptr;
 };
 
 /// A hex number of a manifest or of a command line, with or without 0x.

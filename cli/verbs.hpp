@@ -42,6 +42,8 @@ struct RunOptions {
   std::string symbols;
   std::vector<std::string> type;       ///< console:'TEXT'=KEYS, STEP=KEYS
   std::string checkpoint_every;
+  bool ledger = false;
+  std::vector<std::string> stop_on, good_if, bad_if;   ///< rules; conditions
 };
 int run(const RunOptions& o);
 
@@ -56,6 +58,41 @@ struct WalkOptions {
   bool json = false;
 };
 int walk(const WalkOptions& o);
+
+struct LogOptions {
+  std::string run, range, of = "all";
+  bool all = false, json = false, verify = false;
+  std::string every = "100";           ///< verify: events between two comparisons
+};
+int log(const LogOptions& o);
+
+struct BlameOptions {
+  std::string run, address;
+  bool json = false;
+};
+int blame(const BlameOptions& o);
+
+struct DiffOptions {
+  std::string one, two, range;
+  bool exact = false, json = false;
+};
+int diff(const DiffOptions& o);
+
+struct CheckOptions {
+  std::string run, severity;
+  std::vector<std::string> rules;      ///< empty: all
+  bool json = false;
+};
+int check(const CheckOptions& o);
+
+struct ExplainOptions { std::string rule; };   ///< empty: a list
+int explain(const ExplainOptions& o);
+
+struct ReportOptions {
+  std::string run;
+  std::string out = "report.html";     ///< "-": standard output
+};
+int report(const ReportOptions& o);
 
 struct StatOptions {
   std::string run;
@@ -73,6 +110,11 @@ struct DebugKeyOptions {
   std::vector<std::string> keys;
 };
 int debug_key(const DebugKeyOptions& o);
+
+struct GdbOptions {
+  std::string run, serve, budget;
+};
+int debug(const GdbOptions& o);
 
 struct ShowOptions {
   PlatformOptions platform;

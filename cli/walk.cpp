@@ -5,6 +5,7 @@
 #include "cpu/ept_caps.hpp"
 #include "cpu/paging.hpp"
 #include "hypervisor/xen.hpp"
+#include "moment.hpp"
 #include "saved.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
@@ -74,7 +75,7 @@ class Walker {
     if (a.cpu >= m_.cpus()) throw UsageError(fmt::format("{}: there are {} processors, from cpu0 on", o.address, m_.cpus()));
   }
 
-  int run() {
+  std::string run() {
     switch (a_.kind) {
       case Address::Kind::gva: gva(); break;
       case Address::Kind::gpa:
@@ -88,8 +89,7 @@ class Walker {
       json j{{"schema", "vitrine.walk/1"}, {"address", o_.address}, {"step", m_.steps()}, {"entries", entries_}, {"result", result_}};
       text_ = j.dump(2) + '\n';
     }
-    std::fputs(text_.c_str(), stdout);
-    return status::ok;
+    return text_;
   }
 
  private:
@@ -311,10 +311,13 @@ class Walker {
 
 }  // namespace
 
+std::string walk_text(const WalkOptions& o, Saved& saved) { return Walker(saved, o, parse_address(o.address)).run(); }
+
 int walk(const WalkOptions& o) {
   const Address a = parse_address(o.address);
   Saved saved(o.run);
-  return Walker(saved, o, a).run();
+  std::fputs(Walker(saved, o, a).run().c_str(), stdout);
+  return status::ok;
 }
 
 }  // namespace vt::cli

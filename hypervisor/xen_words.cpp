@@ -25,7 +25,9 @@ std::string plain(std::string name) { return name.substr(0, name.find('+')); }
 }  // namespace
 
 XenWords::XenWords(const Symbols* symbols) : symbols_(symbols) {
-  if (symbols_) for (auto& s : sites(*symbols_)) calls_[s.address] = s.call;
+  if (!symbols_) return;
+  for (auto& s : sites(*symbols_)) calls_[s.address] = s.call;
+  lines_ = Lines::load(symbols_->file());
 }
 
 u64 XenWords::tag(u64 entry) const { return p2m_bits(entry); }
@@ -40,6 +42,18 @@ bool XenWords::may_differ_for_devices(u64 tag) const { return p2m_type(tag) == k
 
 std::string XenWords::symbol(u64 address) const { return symbols_ ? symbols_->name(address) : std::string{}; }
 std::string XenWords::function(u64 address) const { return plain(symbol(address)); }
+
+views::Source XenWords::source(u64 address) const {
+  if (!lines_) return {};
+  const auto all = lines_->at(address);
+  return all.empty() ? views::Source{} : views::Source{all[0].file, all[0].line};
+}
+
+std::vector<views::Words::Inlined> XenWords::frames(u64 address) const {
+  std::vector<Inlined> out;
+  if (lines_) for (auto& f : lines_->at(address)) out.push_back({f.function, {f.file, f.line}});
+  return out.empty() ? Words::frames(address) : out;
+}
 
 std::optional<views::Request> XenWords::request(const views::Attempt& a) const {
   auto it = calls_.find(a.function);
@@ -84,10 +98,9 @@ std::optional<views::Request> XenWords::request(const views::Attempt& a) const {
 }
 
 std::string XenWords::phase(const std::vector<u64>& chain) const {
-  for (u64 at : chain) {
-    const std::string f = function(at);
-    for (auto& p : kPhases) if (f == p.function) return p.phase;
-  }
+  for (u64 at : chain)
+    for (auto& f : frames(at))
+      for (auto& p : kPhases) if (f.function == p.function) return p.phase;
   return {};
 }
 

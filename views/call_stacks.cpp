@@ -8,7 +8,8 @@ namespace vt::views {
 CallStacks::Page& CallStacks::find(u64 k) {
   if (pages_.size() >= kMaxPages && !pages_.contains(k)) pages_.clear();
   auto& p = pages_[k];
-  if (!p) p = std::make_unique<Page>();
+  if (!p) p = std::make_shared<Page>();
+  else if (p.use_count() > 1) p = std::make_shared<Page>(*p);
   last_key_ = k;
   last_ = p.get();
   return *p;

@@ -26,11 +26,17 @@ Origin origin(const History& h, const Event& e, const Words& words) {
   const std::vector<u64> all = frames(h, e);
   if (all.empty()) return {"device", 0, {}};
   std::optional<Origin> first;
-  for (u64 address : all)
-    for (auto& f : words.frames(address)) {
-      if (!first) first = Origin{f.function, address, f.source};
-      if (!words.carries_out(f)) return {f.function, address, f.source};
-    }
+  for (u64 address : all) {
+    const auto here = words.frames(address);
+    if (!first) first = Origin{here[0].function, address, here[0].source};
+    // What is inlined in a function that only carries out is part of it.
+    std::size_t from = 0;
+    for (std::size_t i = 0; i < here.size(); ++i) if (words.carries_out(here[i])) from = i + 1;
+    if (from == here.size()) continue;
+    // Small helpers in headers say nothing.
+    while (from + 1 < here.size() && here[from].source.file.ends_with(".h")) ++from;
+    return {here[from].function, address, here[from].source};
+  }
   return *first;
 }
 

@@ -17,6 +17,7 @@
 
 namespace vt::emu {
 
+class IoApic;
 class Board;  // the devices and their wiring, emu/board.hpp
 namespace pci { class ConfigSpace; }
 
@@ -49,6 +50,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   cpu::Cpu& processor(unsigned n) { return *cpus_[n]; }
   const std::vector<std::unique_ptr<vtd::Unit>>& vtd_units() const { return units_; }
   pci::ConfigSpace& pci();
+  const IoApic& ioapic() const;
   Bus& bus() { return bus_; }
   void watch(EventSink* sink) { sink_ = sink; }
   /// Calls, returns and chosen places of all processors; null: nobody. Not from within a run.

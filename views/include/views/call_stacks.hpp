@@ -22,6 +22,12 @@ class CallStacks {
   }
   void ret(u32 space, u64 slot) { page(space, slot)[slot >> 3 & 511].call = 0; }
 
+  /// The same at this moment, cheap: pages are shared until one of the two writes them.
+  CallStacks share() const {
+    last_ = nullptr;
+    return *this;
+  }
+
   /// Return addresses of the calls that are open at this stack pointer, innermost first, at most kDeepest.
   std::vector<u64> chain(u32 space, u64 sp) const;
   static constexpr unsigned kDeepest = 64;
@@ -38,9 +44,9 @@ class CallStacks {
   }
   Page& find(u64 k);
   const Page* known(u64 k) const { auto it = pages_.find(k); return it == pages_.end() ? nullptr : it->second.get(); }
-  std::unordered_map<u64, std::unique_ptr<Page>> pages_;   ///< looked up, never iterated
+  std::unordered_map<u64, std::shared_ptr<Page>> pages_;   ///< looked up, never iterated
   u64 last_key_ = 0, calls_ = 0;
-  Page* last_ = nullptr;
+  mutable Page* last_ = nullptr;   ///< ours alone
 };
 
 /// Chains as a tree: each node is a return address and its caller's node, so that equal chains are one number.

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// vitrine gdb: a finished run under a debugger, forwards and backwards.
+#include "gdb/gdb.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "moment.hpp"
+#include "rerun.hpp"
+#include "saved.hpp"
+#include "text.hpp"
+#include "verbs.hpp"
+#include "when.hpp"
+
+namespace vt::cli {
+namespace gdb {
+namespace fs = std::filesystem;
+
+u16 parse_port(const std::string& s, const char* option) {
+  const auto n = parse_number(s);
+  if (!n || *n > 65535) throw UsageError(fmt::format("{} {}: not a port; give 1 to 65535, or 0 for any free one", option, s));
+  return static_cast<u16>(*n);
+}
+
+std::string init_text(u16 port) {
+  return fmt::format(
+    "set confirm off\nset remotetimeout 60\n"
+    "define hookpost-monitor\n  maintenance flush register-cache\nend\n"
+    "target remote 127.0.0.1:{}\nset confirm on\n", port);
+}
+
+namespace {
+
+class RerunSource final : public Source {
+ public:
+  explicit RerunSource(Rerun& r) : rerun_(r) {}
+  emu::Machine& machine() override { return rerun_.machine(); }
+  void to(u64 step) override { rerun_.to(step, "gdb"); }
+  void rewound() override { rerun_.rewound(); }
+  u64 end() const override { return rerun_.end_step(); }
+  void watch(EventSink* s) override { rerun_.watch(s); }
+  void unwatch(EventSink* s) override { rerun_.unwatch(s); }
+  void on_text(const std::string& text, std::function<void()> f) override { rerun_.on_text(text, std::move(f)); }
+
+ private:
+  Rerun& rerun_;
+};
+
+/// The step that RUN@T means; none: no T was given.
+std::optional<u64> moment(const std::string& typed, const RunAt& at, u64 end) {
+  if (at.run == typed) return {};
+  switch (at.at.kind) {
+    case When::Kind::step:
+      if (at.at.number > end) throw UsageError(fmt::format("{}: the run has {} steps", typed, grouped(end)));
+      return at.at.number;
+    case When::Kind::end: return end;
+    case When::Kind::percent: return static_cast<u64>(static_cast<u128>(end) * at.at.number / 100'000);
+    default: return Saved(typed).machine().steps();
+  }
+}
+
+/// Those of the hypervisor, and of a dom0 kernel that has some.
+std::vector<std::string> symbol_commands(const nlohmann::ordered_json& manifest, const hv::Symbols* symbols) {
+  std::vector<std::string> all;
+  if (symbols) all.push_back("file " + symbols->file());
+  for (auto& i : manifest.value("inputs", nlohmann::ordered_json::array())) {
+    if (i.value("role", "") != "module") continue;
+    const std::string file = i.value("file", "");
+    try {
+      if (hv::Symbols::load(file).size()) all.push_back("add-symbol-file " + file);
+    } catch (const std::runtime_error&) {   // an initial RAM disk, a compressed kernel
+    }
+  }
+  return all;
+}
+
+/// gdb in the foreground; this process serves it until it goes away.
+int with_gdb(Server& server, const std::string& script, const std::function<Server::End()>& serve) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child < 0) throw InputError(fmt::format("gdb: cannot be started: {}", std::strerror(errno)));
+  if (child == 0) {
+    ::setpgid(0, 0);   // Ctrl-C is for gdb, which sends an interrupt
+    (void)serve();
+    std::fflush(nullptr);
+    ::_exit(0);
+  }
+  const pid_t debugger = ::fork();
+  if (debugger == 0) {
+    ::execlp("gdb", "gdb", "-q", "-x", script.c_str(), static_cast<char*>(nullptr));
+    std::fprintf(stderr, "vitrine: error: gdb: cannot be started (%s); install the package gdb, or use --serve PORT\n", std::strerror(errno));
+    ::_exit(127);
+  }
+  struct sigaction ignore {}, old {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGINT, &ignore, &old);
+  int result = 0;
+  if (debugger > 0) ::waitpid(debugger, &result, 0);
+  ::sigaction(SIGINT, &old, nullptr);
+  ::kill(child, SIGTERM);   // it may still wait for a client that never came
+  ::waitpid(child, nullptr, 0);
+  (void)server;
+  if (debugger < 0) throw InputError("gdb: cannot be started");
+  return WIFEXITED(result) ? (WEXITSTATUS(result) == 127 ? status::bad_input : WEXITSTATUS(result)) : status::finding;
+}
+
+}  // namespace
+
+Monitor::Views views_of(Saved& live) {
+  Monitor::Views v;
+  v.map = [&live](const Monitor::Words& w, unsigned) {
+    MapOptions o;
+    for (std::size_t n = 0; n < w.size(); ++n) {
+      std::string* to = w[n] == "--of" ? &o.of : w[n] == "--root" ? &o.root : w[n] == "--bdf" ? &o.bdf : nullptr;
+      if (!to) { o.range = w[n]; continue; }
+      if (++n == w.size()) throw UsageError(fmt::format("map {}: what?", w[n - 1]));
+      *to = w[n];
+    }
+    return map_text(o, live);
+  };
+  v.walk = [&live](const Monitor::Words& w, unsigned cpu) {
+    if (w.size() != 1) throw UsageError("walk: gva:A, gpa:A or iova:A@BDF");
+    WalkOptions o;
+    o.address = w[0];
+    if (!w[0].starts_with("iova:") && w[0].find('@') == std::string::npos) o.address += fmt::format("@cpu{}", cpu);
+    return walk_text(o, live);
+  };
+  return v;
+}
+
+}  // namespace gdb
+
+int debug(const GdbOptions& o) {
+  using namespace gdb;
+  const std::optional<u16> port = o.serve.empty() ? std::nullopt : std::optional(parse_port(o.serve, "--serve"));
+  u64 budget = emu::Timeline::kBudget;
+  if (!o.budget.empty()) {
+    const auto n = parse_number(o.budget);
+    if (!n || *n < (u64{1} << 20)) throw UsageError(fmt::format("--checkpoint-memory {}: not a size from 1M on", o.budget));
+    budget = *n;
+  }
+  const RunAt at = parse_run_at(o.run);
+  Rerun rerun(at.run);
+  const auto step = moment(o.run, at, rerun.end_step());
+  Server server(port.value_or(0));
+  RerunSource source(rerun);
+  Player player(source, budget);
+  if (step && !player.seek(*step, {})) throw InputError(fmt::format("{}: the moment cannot be reached", o.run));
+
+  Saved live(rerun.machine(), rerun.manifest(), at.run);
+  Monitor monitor(player, rerun.symbols(),
+                  views_of(live), {});
+  auto serve = [&] { return server.serve(player, [&](const std::string& line, unsigned cpu) { return monitor.run(line, cpu); }); };
+
+  std::string script;
+  for (auto& c : symbol_commands(rerun.manifest(), rerun.symbols())) script += "set confirm off\n" + c + "\n";
+  script += init_text(server.port());
+  const std::string file = at.run + "/cache/gdbinit";
+  std::error_code e;
+  std::filesystem::create_directories(at.run + "/cache", e);
+  std::ofstream(file) << script;
+  if (!port) return with_gdb(server, file, serve);
+
+  std::fprintf(stderr, "vitrine: gdb: serving %s at step %s on 127.0.0.1:%u\nvitrine: gdb -q -x %s\n", at.run.c_str(), grouped(player.now()).c_str(), server.port(), file.c_str());
+  for (;;) {
+    const Server::End end = serve();
+    if (end == Server::End::killed) return status::ok;
+    if (end == Server::End::interrupted) return status::interrupted;
+    std::fprintf(stderr, "vitrine: gdb: the debugger has %s; the next one finds the machine at step %s\n", end == Server::End::detached ? "detached" : "gone away", grouped(player.now()).c_str());
+  }
+}
+
+}  // namespace vt::cli

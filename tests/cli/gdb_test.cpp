@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// The remote protocol, packet by packet: framing, what clients may send, going forwards and backwards; all on a few bytes of code.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "firmware/image.hpp"
+#include "gdb/monitor.hpp"
+#include "gdb/packet.hpp"
+#include "gdb/registers.hpp"
+#include "gdb/stub.hpp"
+#include "prepare.hpp"
+
+namespace vt::cli::gdb {
+namespace {
+
+using Kind = PacketReader::Kind;
+
+std::vector<PacketReader::Item> read(std::string_view bytes, std::size_t piece = 1000) {
+  PacketReader r;
+  for (std::size_t at = 0; at < bytes.size(); at += piece) r.feed(bytes.substr(at, piece));
+  std::vector<PacketReader::Item> all;
+  while (auto i = r.next()) all.push_back(*i);
+  return all;
+}
+
+TEST(gdb_packet, a_frame_is_read_back_whatever_is_in_it) {
+  std::string all;
+  for (int c = 0; c < 256; ++c) all += static_cast<char>(c);
+  for (const std::string& s : {std::string("g"), std::string(), std::string("}$#*}}"), all})
+    for (std::size_t piece : {1u, 2u, 7u, 1000u}) {
+      const auto got = read(frame(s), piece);
+      ASSERT_EQ(got.size(), 1u);
+      EXPECT_EQ(got[0].kind, Kind::packet);
+      EXPECT_EQ(got[0].data, s);
+    }
+}
+
+TEST(gdb_packet, checksums_acknowledgements_and_interrupts) {
+  const auto got = read("+-\x03$g#67$g#68noise$m1,2#00");
+  ASSERT_EQ(got.size(), 6u);
+  EXPECT_EQ(got[0].kind, Kind::ack);
+  EXPECT_EQ(got[1].kind, Kind::nack);
+  EXPECT_EQ(got[2].kind, Kind::interrupt);
+  EXPECT_EQ(got[3].kind, Kind::packet);
+  EXPECT_EQ(got[3].data, "g");
+  EXPECT_EQ(got[4].kind, Kind::bad);
+  EXPECT_EQ(got[5].kind, Kind::bad);
+}
+
+TEST(gdb_packet, truncated_ones_give_way_to_the_next) {
+  auto got = read("$m12345$g#67");
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].data, "g");
+  got = read("$g#6$g#67");   // cut off in the checksum
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(got[0].kind, Kind::bad);
+  EXPECT_EQ(got[1].data, "g");
+  EXPECT_TRUE(read("$never ends").empty());
+  EXPECT_TRUE(read("$}").empty());
+}
+
+TEST(gdb_packet, giant_ones_are_lost_whole) {
+  PacketReader r;
+  r.feed(frame(std::string(PacketReader::kMax, 'x')));
+  EXPECT_EQ(r.next()->kind, Kind::packet);
+  for (int n = 0; n < 1000; ++n) r.feed(n ? std::string(100'000, 'x') : "$" + std::string(100'000, 'x'));
+  EXPECT_FALSE(r.next());
+  u8 sum = 0;
+  for (int n = 0; n < 100'000'000 % 256; ++n) sum = static_cast<u8>(sum + 'x');
+  r.feed(fmt::format("#{:02x}$g#67", sum));
+  EXPECT_EQ(r.next()->kind, Kind::too_long);
+  EXPECT_EQ(r.next()->data, "g");
+}
+
+TEST(gdb_packet, any_bytes_can_come) {
+  u64 x = 88172645463325252;
+  PacketReader r;
+  for (int n = 0; n < 400'000; ++n) {
+    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    static constexpr char kLikely[] = "$#}*+-0123456789abcdef\x03";
+    const char c = x & 1 ? kLikely[(x >> 8) % (sizeof kLikely - 1)] : static_cast<char>(x >> 16);
+    r.feed({&c, 1});
+    while (auto i = r.next()) EXPECT_LE(i->data.size(), PacketReader::kMax);
+  }
+}
+
+TEST(gdb_packet, an_interrupt_is_found_behind_packets) {
+  PacketReader r;
+  r.feed("$g#67\x03");
+  EXPECT_TRUE(r.take_interrupt());
+  EXPECT_FALSE(r.take_interrupt());
+  EXPECT_EQ(r.next()->data, "g");
+}
+
+TEST(gdb_packet, numbers) {
+  std::string_view s = "1fG";
+  EXPECT_EQ(take_hex(s), 0x1fu);
+  EXPECT_EQ(s, "G");
+  EXPECT_FALSE(take_hex(s));
+  s = "ffffffffffffffff";
+  EXPECT_EQ(take_hex(s), ~u64{0});
+  s = "10000000000000000";
+  EXPECT_FALSE(take_hex(s));
+  EXPECT_EQ(from_hex("4a6"), std::nullopt);
+  EXPECT_EQ(from_hex("zz"), std::nullopt);
+  EXPECT_EQ(from_hex(to_hex("any")), "any");
+}
+
+// --- a machine under the stub ----------------------------------------------------------------------------
+
+struct Quiet final : emu::SerialSink { void put(u8) override {} };
+
+/// Code at 1 MiB in flat 32-bit mode, run by itself.
+class Bare final : public Source {
+ public:
+  explicit Bare(std::vector<u8> code, u64 end, unsigned cpus = 1) : end_(end) {
+    PlatformOptions o;
+    o.memory = "64M", o.cpus = cpus;
+    const fw::Platform p = make_platform(o);
+    machine_ = std::make_unique<emu::Machine>(p, quiet_);
+    fw::Image image;
+    image.blobs.push_back({Hpa{0x100000}, std::move(code)});
+    image.entry.mode = fw::Entry::Mode::protected_flat32;
+    image.entry.eip = 0x100000, image.entry.esp = 0x200000;
+    machine_->load({}, image);
+  }
+  emu::Machine& machine() override { return *machine_; }
+  void to(u64 step) override { machine_->run(std::min(step, end_)); }
+  void rewound() override { ++rewinds; }
+  u64 end() const override { return end_; }
+  void watch(EventSink* s) override { machine_->watch(s); }
+  void unwatch(EventSink*) override { machine_->watch(nullptr); }
+  void on_text(const std::string&, std::function<void()>) override {}
+  int rewinds = 0;
+
+ private:
+  Quiet quiet_;
+  std::unique_ptr<emu::Machine> machine_;
+  const u64 end_;
+};
+
+// 100000: mov ecx, 1000        100005: mov eax, [102000]   10000a: inc eax    10000b: mov [102000], eax    100010: loop 100005    100012: jmp 100012
+const std::vector<u8> kCount{0xb9, 0xe8, 0x03, 0, 0, 0xa1, 0x00, 0x20, 0x10, 0x00, 0x40, 0xa3, 0x00, 0x20, 0x10, 0x00, 0xe2, 0xf3, 0xeb, 0xfe};
+constexpr u64 kEnd = 5000;
+
+struct Session {
+  explicit Session(std::vector<u8> code = kCount, u64 end = kEnd, unsigned cpus = 1)
+      : source(std::move(code), end, cpus), player(source), monitor(player, nullptr, {}, {}),
+        stub(player, {[this](const std::string& p) { sent.push_back(p); }, {}, [this](const std::string& l, unsigned c) { return monitor.run(l, c); }}) {}
+  std::string operator()(std::string_view p) { return stub.handle(p).reply; }
+  u32 counter() { u32 v; source.machine().memory().read(Hpa{0x102000}, &v, 4); return v; }
+  u64 rip() { return source.machine().processor(0).rip; }
+  Bare source;
+  Player player;
+  Monitor monitor;
+  std::vector<std::string> sent;
+  Stub stub;
+};
+
+std::string plain_hash(u64 end = kEnd) {
+  Bare b(kCount, end);
+  b.to(end);
+  return b.machine().state_hash();
+}
+
+TEST(gdb_stub, introduces_itself) {
+  Session s;
+  const std::string features = s("qSupported:multiprocess+;swbreak+;hwbreak+");
+  for (const char* f : {"PacketSize=4000", "ReverseStep+", "ReverseContinue+", "qXfer:features:read+", "QStartNoAckMode+"}) EXPECT_NE(features.find(f), std::string::npos) << f;
+  EXPECT_EQ(s("?"), "T05thread:1;");
+  EXPECT_EQ(s("qfThreadInfo"), "m1");
+  EXPECT_EQ(s("qsThreadInfo"), "l");
+  EXPECT_EQ(s("qC"), "QC1");
+  EXPECT_EQ(from_hex(s("qThreadExtraInfo,1")), "cpu 0: 32-bit, CPL 0, VMX off");
+  EXPECT_EQ(s("QNonStop:0"), "OK");
+  EXPECT_EQ(s("QNonStop:1").substr(0, 2), "E.");
+  EXPECT_EQ(s("vMustReplyEmpty"), "");
+  EXPECT_EQ(s("T2"), "E22");
+  EXPECT_EQ(s("Hg1"), "OK");
+  EXPECT_EQ(s("Hg9"), "E22");
+}
+
+TEST(gdb_stub, describes_and_gives_registers) {
+  Session s;
+  std::string xml;
+  for (u64 at = 0;; ) {
+    const std::string part = s(fmt::format("qXfer:features:read:target.xml:{:x},200", at));
+    ASSERT_FALSE(part.empty());
+    xml += part.substr(1), at += part.size() - 1;
+    if (part[0] == 'l') break;
+  }
+  EXPECT_EQ(xml, target_xml());
+  EXPECT_EQ(s("qXfer:features:read:target.xml:ffffff,10"), "l");
+  EXPECT_EQ(s("qXfer:features:read:other.xml:0,10"), "E00");
+  const std::string all = *from_hex(s("g"));
+  std::size_t bits = 0;
+  for (auto& r : registers()) bits += r.bits;
+  EXPECT_EQ(all.size(), bits / 8);
+  EXPECT_EQ(s("p10"), "0000100000000000");   // rip
+  EXPECT_EQ(s("p7"), "0000200000000000");    // rsp
+  EXPECT_EQ(s("pfff"), "E45");
+  EXPECT_EQ(s("p"), "E22");
+}
+
+TEST(gdb_stub, memory_is_read_as_far_as_it_goes) {
+  Session s;
+  EXPECT_EQ(s("m100000,4"), "b9e80300");
+  EXPECT_EQ(s("m3fffffe,4").size(), 4u);       // the last two bytes of 64 MiB
+  EXPECT_EQ(s("m80000000,4"), "E14");
+  EXPECT_EQ(s("m100000,0"), "");
+  EXPECT_LE(s("m100000,ffffffffffffffff").size(), PacketReader::kMax);
+  for (const char* bad : {"m", "m,", "m1", "mx,1", "m1,", "m1,2,3", "m11111111111111111,1", "X", "X1,2"}) EXPECT_NE(s(bad).substr(0, 1), "0") << bad;
+}
+
+TEST(gdb_stub, a_run_cannot_be_changed) {
+  Session s;
+  for (const char* p : {"G00", "P10=00", "M100000,1:90", "X100000,1:\x90", "c100000", "s100000"}) EXPECT_EQ(s(p).substr(0, 2), "E.") << p;
+  EXPECT_EQ(s("m100000,1"), "b9");
+  s("c");
+  EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
+}
+
+TEST(gdb_stub, steps_and_breakpoints_forwards_and_backwards) {
+  Session s;
+  s("qSupported:swbreak+;hwbreak+");
+  EXPECT_EQ(s("vCont;s:1"), "T05thread:1;");
+  EXPECT_EQ(s.rip(), 0x100005u);
+  EXPECT_EQ(s("Z0,10000b,1"), "OK");
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;swbreak:;");
+  EXPECT_EQ(s.rip(), 0x10000bu);
+  EXPECT_EQ(s.player.now(), 3u);
+  EXPECT_EQ(s("m10000b,1"), "a3");                 // unseen
+  for (u32 n = 0; n < 10; ++n) s("c");
+  EXPECT_EQ(s.counter(), 10u);
+  EXPECT_EQ(s.player.now(), 43u);
+  EXPECT_EQ(s("bs"), "T05thread:1;");
+  EXPECT_EQ(s.player.now(), 42u);
+  EXPECT_EQ(s.rip(), 0x10000au);
+  EXPECT_EQ(s("bc"), "T05thread:1;swbreak:;");
+  EXPECT_EQ(s.player.now(), 39u);
+  EXPECT_EQ(s.counter(), 9u);
+  EXPECT_EQ(s("z0,10000b,1"), "OK");
+  EXPECT_EQ(s("z0,10000b,1"), "E02");
+  EXPECT_EQ(s("bc"), "T05thread:1;replaylog:begin;");
+  EXPECT_EQ(s.player.now(), 0u);
+  EXPECT_EQ(s("bs"), "T05thread:1;replaylog:begin;");
+  EXPECT_EQ(s("vCont;r100000,100012:1"), "T05thread:1;");   // the whole loop
+  EXPECT_EQ(s.rip(), 0x100012u);
+  EXPECT_EQ(s.counter(), 1000u);
+  EXPECT_EQ(s("c"), "T05thread:1;replaylog:end;");
+  EXPECT_EQ(s.player.now(), kEnd);
+  EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
+  EXPECT_GT(s.source.rewinds, 0);
+}
+
+TEST(gdb_stub, a_watchpoint_stops_behind_the_write_and_backwards_before_it) {
+  Session s;
+  EXPECT_EQ(s("Z2,102000,4"), "OK");
+  for (u32 n = 1; n <= 5; ++n) {
+    EXPECT_EQ(s("c"), "T05thread:1;watch:102000;");
+    EXPECT_EQ(s.counter(), n);
+    EXPECT_EQ(s.rip(), 0x100010u);
+  }
+  s("z2,102000,4");
+  s("c");
+  EXPECT_EQ(s.player.now(), kEnd);
+  s("Z2,102002,2");                                 // bytes within what is written
+  EXPECT_EQ(s("bc"), "T05thread:1;watch:102002;");
+  EXPECT_EQ(s.counter(), 999u);
+  EXPECT_EQ(s.rip(), 0x10000bu);
+  EXPECT_EQ(s("Z2,80000000,4").substr(0, 2), "E.");
+  EXPECT_EQ(s("Z2,102000,0").substr(0, 2), "E.");
+  EXPECT_EQ(s("Z3,102000,4"), "");
+  s("z2,102002,2"), s("c");
+  EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
+}
+
+TEST(gdb_stub, backwards_and_forwards_again_the_registers_are_the_same) {
+  Session s;
+  std::vector<std::string> seen;
+  for (int n = 0; n < 300; ++n) seen.push_back(s("g")), s("s");
+  for (int n = 299; n >= 0; --n) {
+    s("bs");
+    EXPECT_EQ(s("g"), seen[static_cast<std::size_t>(n)]) << n;
+  }
+}
+
+TEST(gdb_stub, on_several_processors_a_step_is_the_chosen_ones) {
+  Session s(kCount, kEnd, 4);
+  EXPECT_EQ(s("qfThreadInfo"), "m1,2,3,4");
+  EXPECT_EQ(s("vCont;s:1;c"), "T05thread:1;");
+  EXPECT_EQ(s.rip(), 0x100005u);
+  s("vCont;s:1;c");
+  EXPECT_EQ(s("Hc1"), "OK");
+  EXPECT_EQ(s("bs"), "T05thread:1;");
+  EXPECT_EQ(s.rip(), 0x100005u);
+  EXPECT_EQ(s("vCont;s:5"), "E22");
+}
+
+TEST(gdb_stub, any_packet_can_come) {
+  Session s;
+  u64 x = 88172645463325252;
+  auto random = [&] { x ^= x << 13, x ^= x >> 7, x ^= x << 17; return x >> 8; };
+  static const char* const kBegin[] = {"m", "M", "X", "g", "G", "p", "P", "H", "T", "Z0,", "Z1,", "Z2,", "Z3,", "z0,", "z2,", "vCont;", "vCont", "qXfer:features:read:", "qRcmd,",
+                                       "qThreadExtraInfo,", "Q", "q", "b", "C", "S", "?", "v", "qSupported", "QNonStop:"};
+  static constexpr char kLikely[] = "0123456789abcdef,:;-+.=rcsCS\0 ";
+  for (int n = 0; n < 30'000; ++n) {
+    std::string p = kBegin[random() % std::size(kBegin)];
+    for (u64 k = random() % 24; k; --k) p += random() % 8 ? kLikely[random() % (sizeof kLikely - 1)] : static_cast<char>(random());
+    const auto a = s.stub.handle(p);
+    EXPECT_LE(a.reply.size(), PacketReader::kMax + 16) << p;
+    s.sent.clear();
+    if (s.player.now() >= kEnd) s.player.seek(0, {});
+  }
+  for (const auto& steps = s.player.catches(); !steps.empty();) s.player.remove_catch(steps.begin()->first);
+  while (s.player.now() < kEnd) s("s");
+  EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
+}
+
+TEST(gdb_monitor, every_command_answers_and_changes_nothing) {
+  Session s;
+  s("vCont;s:1");
+  const std::string before = s.source.machine().state_hash();
+  const std::string help = s.monitor.run("help", 0);
+  for (const char* c : {"when", "bt", "regs", "disasm", "events", "vmcs", "msr", "lapic", "ioapic", "pci", "iommu", "tlb", "stop-on", "bookmark here", "bookmark", "phys 100000 32"}) {
+    EXPECT_NE(help.find(std::string(c).substr(0, std::string(c).find(' '))), std::string::npos) << c;
+    EXPECT_FALSE(s.monitor.run(c, 0).empty()) << c;
+  }
+  EXPECT_EQ(s.source.machine().state_hash(), before);
+  EXPECT_NE(s.monitor.run("disasm 100000 2", 0).find("mov ecx, 0x3e8"), std::string::npos);
+  EXPECT_NE(s.monitor.run("disasm", 0).find("=> 0000000000100005"), std::string::npos);
+  EXPECT_NE(s.monitor.run("goto 50%", 0).find("step 2,500 of 5,000"), std::string::npos);
+  EXPECT_NE(s.monitor.run("goto here", 0).find("step 1 of"), std::string::npos);
+  EXPECT_EQ(s.source.machine().state_hash(), before);
+  EXPECT_NE(s.monitor.run("goto +9", 0).find("step 10 of"), std::string::npos);
+  EXPECT_NE(s.monitor.run("goto end", 0).find("step 5,000 of"), std::string::npos);
+  for (const char* bad : {"goto", "goto nowhere", "goto 101%", "goto 5%x", "stop-on exit", "stop-on vm-exit:none", "stop-on off 7", "nothing", "watch-phys", "watch-phys fff00000000", "phys", "pci 99:1f.7",
+                          "msr nothing", "bookmark 12", "disasm nowhere", "events x"})
+    EXPECT_FALSE(s.monitor.run(bad, 0).empty()) << bad;
+  EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
+}
+
+TEST(gdb_monitor, a_write_to_physical_memory_stops) {
+  Session s;
+  EXPECT_NE(s.monitor.run("watch-phys 102000 4", 0).find("4 bytes"), std::string::npos);
+  EXPECT_EQ(s("c"), "T05thread:1;");
+  EXPECT_EQ(s.counter(), 1u);
+  ASSERT_EQ(s.sent.size(), 1u);
+  EXPECT_EQ(from_hex(std::string_view(s.sent[0]).substr(1)), "hpa 0x102000 is written at step 3, rip 0x10000b\n");
+  EXPECT_EQ(s.monitor.run("watch-phys off 102000 4", 0), "");
+  EXPECT_NE(s.monitor.run("watch-phys off 102000 4", 0), "");
+  EXPECT_EQ(s("c"), "T05thread:1;replaylog:end;");
+}
+
+}  // namespace
+}  // namespace vt::cli::gdb
