@@ -72,8 +72,10 @@ void Server::refuse_others() {
 bool Server::receive(int milliseconds) {
   pollfd p[2] = {{client_, POLLIN, 0}, {listener_, POLLIN, 0}};
   if (::poll(p, 2, milliseconds) <= 0) return true;
-  if (p[1].revents & POLLIN) refuse_others();
-  if (!p[0].revents) return true;
+  if (!p[0].revents) {   // ours first: it may just be going away, and the other one is the next
+    if (p[1].revents & POLLIN) refuse_others();
+    return true;
+  }
   char buffer[8192];
   const ssize_t n = ::recv(client_, buffer, sizeof buffer, MSG_DONTWAIT);
   if (n == 0) return false;
