@@ -15,7 +15,7 @@ namespace {
 
 /// Options and verbs that the design has and this version has not: they are refused by name, never ignored.
 constexpr const char* kLaterRunOptions[] = {"--schedule-seed", "--disk", "--disk-commit", "--device", "--timing",
-                                            "--gdb", "--reboot"};
+                                            "--reboot"};
 constexpr const char* kLaterVerbs[] = {"replay", "trace"};
 
 constexpr const char* kRunAt = "Run directory, or RUN@T: any moment of it. T: step number, 37%, end, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]";
@@ -53,6 +53,7 @@ void run_options(CLI::App& a, RunOptions& o) {
   a.add_option("--bad-if", o.bad_if, "End the run with status 1 when: console:'text', rule:NAME, limit (--max-steps). For git bisect run:\n"
                "with a --bad-if or --good-if the status is 125 when none comes true")->type_name("COND")->allow_extra_args(false);
   a.add_option("--good-if", o.good_if, "End the run with status 0 when: the same")->type_name("COND")->allow_extra_args(false);
+  a.add_option("--gdb", o.gdb, "Wait for a debugger at this port of 127.0.0.1 (0: any free one), and run under it")->type_name("PORT");
   for (const char* later : kLaterRunOptions) {
     auto* option = a.add_option_function<std::vector<std::string>>(later, [later](const std::vector<std::string>&) {
       throw UsageError(std::string(later) + ": is not in this version");

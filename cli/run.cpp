@@ -8,12 +8,15 @@
 #include "conditions.hpp"
 #include "console.hpp"
 #include "drive.hpp"
+#include "gdb/fresh.hpp"
+#include "gdb/gdb.hpp"
 #include "ledger_sink.hpp"
 #include "manifest.hpp"
 #include "names.hpp"
 #include "probe.hpp"
 #include "processors.hpp"
 #include "run_dir.hpp"
+#include "saved.hpp"
 #include "story.hpp"
 #include "text.hpp"
 #include "typing.hpp"
@@ -76,6 +79,13 @@ struct Session {
   void run(const When& until, u64 max_steps) {
     const u64 end = until.kind == When::Kind::step ? until.number : ~u64{0};
     const u64 first = std::min(end, max_steps);
+    advance(first);
+    if (m.stop().requested()) return;
+    if (first == end) m.stop().request(StopReason::until, until.text);
+    else m.stop().request(StopReason::limit, "--max-steps");
+  }
+  /// To this step, unless the run ends before.
+  void advance(u64 first) {
     Progress progress(m, [&] { return console.last_line(); }, [&](const std::string& line) { console.progress(line); });
     Driver driver(m, [&] { progress.tick(); recorder.flush(); });
     for (;;) {
@@ -88,8 +98,6 @@ struct Session {
       driver.to(std::min({first, typist.next_step(), checkpoints.next, conditions.next_step(m.steps())}));
       if (m.steps() % Conditions::kEvery == 0) conditions.look(m);
     }
-    if (first == end) m.stop().request(StopReason::until, until.text);
-    else m.stop().request(StopReason::limit, "--max-steps");
   }
   /// What a crash must not lose.
   void kept() {
@@ -124,6 +132,21 @@ std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   return t;
 }
 
+/// The run under a debugger, until that goes away. False: it has ended the run.
+bool debugged(gdb::Server& server, gdb::Fresh& fresh, const hv::Symbols* symbols, const nlohmann::ordered_json& manifest, const std::string& directory) {
+  gdb::Server::End end;
+  {
+    gdb::Player player(fresh);
+    Saved live(player.machine(), manifest, directory);
+    gdb::Monitor monitor(player, symbols, gdb::views_of(live), {});
+    end = server.serve(player, [&](const std::string& line, unsigned cpu) { return monitor.run(line, cpu); });
+  }
+  fresh.catch_up();
+  if (end == gdb::Server::End::detached || end == gdb::Server::End::disconnected) return true;
+  fresh.machine().stop().request(StopReason::interrupted, "the debugger");
+  return false;
+}
+
 bool wants_processors(StopReason r) {
   return r == StopReason::triple_fault || r == StopReason::reset || r == StopReason::halted || r == StopReason::unsupported;
 }
@@ -156,10 +179,21 @@ int run(const RunOptions& o) {
   for (auto& t : o.type) orders.push_back(parse_type(t));
   Typist typist(std::move(orders));
 
+  std::optional<gdb::Server> debugger;
+  if (!o.gdb.empty()) {
+    const u16 port = gdb::parse_port(o.gdb, "--gdb");
+    if (o.ledger || wants_ledger(parse_conditions(o))) throw UsageError("--gdb: the ledger is kept by a run without a debugger; debug the finished run with vitrine gdb RUN");
+    if (until.kind == When::Kind::symbol) throw UsageError("--gdb: instead of --until sym:NAME, set a breakpoint");
+    debugger.emplace(port);
+  }
+
   Prepared p = prepare(o);
   Console console(mode);
   ConsoleTap tap(&console);
-  emu::Machine m(p.platform, tap);
+  gdb::Frontier frontier;
+  gdb::NewBytes new_bytes(tap, frontier);
+  emu::Machine m(p.platform, new_bytes);
+  if (debugger) new_bytes.of(m);
   console.clock([&m] { return static_cast<vtd::Outside&>(m).step(); });
   m.load(p.firmware, p.image);
   for (auto& w : p.image.warnings) print_warning(w);
@@ -200,7 +234,20 @@ int run(const RunOptions& o) {
   const double user = user_now(), elapsed = elapsed_now();
   {
     SignalGuard signals(m);
-    Session{m, console, recorder, typist, checkpoints, conditions, dir ? &*dir : nullptr, manifest}.run(until, max_steps);
+    Session session{m, console, recorder, typist, checkpoints, conditions, dir ? &*dir : nullptr, manifest};
+    bool goes_on = true;
+    if (debugger) {
+      gdb::NewEvents events(recorder, frontier);
+      m.watch(&events);
+      const u64 last = std::min(until.kind == When::Kind::step ? until.number : ~u64{0}, max_steps);
+      gdb::Fresh fresh(m, frontier, events, tap, typist, last, [&](u64 step) { session.advance(step); });
+      std::fprintf(stderr, "vitrine: gdb: waiting on 127.0.0.1:%u; gdb -ex 'target remote 127.0.0.1:%u'\n", debugger->port(), debugger->port());
+      goes_on = debugged(*debugger, fresh, p.symbols ? &*p.symbols : nullptr, manifest, dir ? dir->path() : std::string());
+      m.watch(&recorder);
+      frontier.step = 0;
+      debugger.reset();
+    }
+    if (goes_on) session.run(until, max_steps);
   }
   const HostTime host{user_now() - user, elapsed_now() - elapsed};
 

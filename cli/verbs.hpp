@@ -42,6 +42,7 @@ struct RunOptions {
   std::string symbols;
   std::vector<std::string> type;       ///< console:'TEXT'=KEYS, STEP=KEYS
   std::string checkpoint_every;
+  std::string gdb;                     ///< port
   bool ledger = false;
   std::vector<std::string> stop_on, good_if, bad_if;   ///< rules; conditions
 };

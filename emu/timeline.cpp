@@ -59,7 +59,9 @@ void Timeline::save() {
   SaveAr ar;
   machine_.state_but_memory(ar);
   bytes_ += ar.out.size();
-  points_.push_back({machine_.steps(), std::move(ar.out), {}});
+  Point p{machine_.steps(), std::move(ar.out), {}, {}};
+  for (unsigned n = 0; n < machine_.cpus(); ++n) p.counted.push_back({machine_.processor(n).retired, machine_.processor(n).stats});
+  points_.push_back(std::move(p));
   thin();
 }
 
@@ -83,6 +85,10 @@ u64 Timeline::restore(u64 step) {
   LoadAr ar(points_.back().state);
   machine_.state_but_memory(ar);   // drops what was derived from memory, too
   CHECK(ar.at_end(), "a checkpoint is longer than the machine's state");
+  for (unsigned n = 0; n < machine_.cpus(); ++n) {
+    machine_.processor(n).retired = points_.back().counted[n].retired;
+    machine_.processor(n).stats = points_.back().counted[n].stats;
+  }
   drop_pointers();
   return points_.back().step;
 }

@@ -125,7 +125,7 @@ void Player::hit(Halt h) {
     if (step < found_limit_) hit_ = Hit{step, std::move(h)};
   } else if (mode_ == Mode::first && !hit_) {
     hit_ = Hit{step, std::move(h)};
-    machine_.stop().request(StopReason::until, "debugger");
+    machine_.stop().request(StopReason::until, kDebugger);
   }
 }
 

@@ -19,6 +19,9 @@
 
 namespace vt::cli::gdb {
 
+/// `Stop::what` of a stop that the debugger has asked for.
+inline constexpr const char* kDebugger = "debugger";
+
 /// A machine and the way it goes.
 class Source {
  public:

@@ -158,6 +158,41 @@ def interrupts(where):
     server.end()
 
 
+def files_of(run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    del manifest["stats"]["blocks_decoded"]   # how code is decoded, not what it does
+    return [(run / f).read_bytes() for f in ("console.txt", "events.vit", "platform.json")], {k: manifest[k] for k in ("state_hash", "steps", "retired", "stats", "end")}
+
+
+def fresh(where, run):
+    """vitrine run --gdb: what it leaves behind is what it leaves without."""
+    for name, leave in (("detached", "D"), ("disconnected", None)):
+        out = where / f"fresh-{name}"
+        server = rsp.Server(VITRINE, "run", "--firmware", where / "rom", "-o", out, "--console", "none", "--gdb", 0)
+        c = rsp.Client(server.port)
+        choice = random.Random(11)
+        c("vCont;s:1")
+        c.monitor("goto 9000")
+        for _ in range(60):
+            c(choice.choice(["vCont;s:1", "bs", "Z0,6,1", "z0,6,1", "vCont;c", "bc", "g", "vCont;r0,8:1"]))
+        c.monitor("goto 5000")
+        if leave:
+            c(leave)
+        c.close()
+        status = server.process.wait(60)
+        got, want = files_of(out), files_of(run)
+        check(f"run --gdb, {name}: the same run, console and events once", status == 0 and got == want, f"{status} {got[1]} {want[1]}")
+    out = where / "fresh-killed"
+    server = rsp.Server(VITRINE, "run", "--firmware", where / "rom", "-o", out, "--console", "none", "--gdb", 0)
+    c = rsp.Client(server.port)
+    c("vCont;s:1")
+    c.send("k")
+    check("run --gdb, killed: status 130", server.process.wait(60) == 130)
+    check("and the run is there as far as it went", json.loads((out / "manifest.json").read_text())["steps"] == 1)
+    done = vitrine("run", "--firmware", where / "rom", "-o", where / "no", "--ledger", "--gdb", 0)
+    check("run --gdb --ledger: status 2, and says what to do", done.returncode == 2 and "vitrine gdb RUN" in done.stderr, done.stderr)
+
+
 def check_run(name, done, status):
     check(f"{name} runs", done.returncode == status, f"{done.returncode} {done.stderr}")
     return done.returncode == status
@@ -184,6 +219,7 @@ def main():
             unchanged(run, manifest["state_hash"])
             hostile(run, manifest["state_hash"])
             started_by_vitrine(run)
+            fresh(where, run)
             interrupts(where)
     sys.exit(1 if failed else 0)
 

@@ -41,7 +41,8 @@ class Timeline final : public PhysMem::Listener {
  private:
   using Bytes = std::array<u8, kPageSize>;
   struct Page { u64 number; std::unique_ptr<Bytes> was; };   ///< null: zeroes
-  struct Point { u64 step; std::vector<u8> state; std::vector<Page> pages; };
+  struct Counted { u64 retired; cpu::Cpu::Stats stats; };   ///< of a processor: what `stat` shows is not counted twice
+  struct Point { u64 step; std::vector<u8> state; std::vector<Counted> counted; std::vector<Page> pages; };
   static u64 size(const Page& p) { return sizeof(Page) + (p.was ? kPageSize : 0); }
   void flag(Page& p);
   void thin();
