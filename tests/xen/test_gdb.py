@@ -3,6 +3,7 @@
 # SLOW
 """The debugger on Debian's Xen building a PVH dom0: real gdb, forwards and backwards to the write of one EPT entry, and how long it takes."""
 import pathlib
+import random
 import re
 import statistics
 import sys
@@ -121,6 +122,40 @@ def by_packets(run, server, end_hash):
     c.close()
 
 
+def on_four_processors(where, kernel):
+    run = xen.boot(where / "smp", "--cpus", "4", kernel=kernel)
+    if not t.check("Xen builds a dom0 on 4 processors", run.status == 0, run.why()):
+        return
+    server = rsp.Server(xen.VITRINE, "gdb", run.directory, "--serve", 0)
+    c = rsp.Client(server.port)
+    c("QStartNoAckMode")
+    t.check("four threads", c("qfThreadInfo") == "m1,2,3,4")
+    choice = random.Random(4)
+    wrong = 0
+    for percent in (97, 60, 85):
+        c.monitor(f"goto {percent}%")
+        seen, steps = [], []
+        for _ in range(40):
+            c("Hg1")
+            seen.append(registers(c))
+            steps.append(c.step_number())
+            c("vCont;s:1;c")
+        for want, step in zip(reversed(seen), reversed(steps)):
+            c("Hc1")
+            c("bs")
+            c("Hg1")
+            wrong += registers(c)[:-16] != want[:-16] or c.step_number() < step   # the last register is the step: the others' turns may lie between
+    t.check("steps of one processor back, the same registers", wrong == 0, wrong)
+    end = run.manifest["steps"]
+    for _ in range(8):
+        c.monitor(f"goto {choice.randrange(end)}")
+        c("bs")
+    c.monitor("goto end")
+    t.check("after random moments the end is that of the run", c.monitor("hash").strip() == run.manifest["state_hash"])
+    c.close()
+    server.end()
+
+
 def main():
     with tempfile.TemporaryDirectory() as where:
         run = xen.boot(pathlib.Path(where) / "run", kernel=xen.plain_kernel())
@@ -132,6 +167,7 @@ def main():
             by_packets(run, server, run.manifest["state_hash"])
         finally:
             status = server.end()
+        on_four_processors(pathlib.Path(where), xen.GUESTS / "vmlinux")
         t.check("killed by its client, the server ends well", status == 0, f"status {status}\n{server.text}")
     t.end()
 
