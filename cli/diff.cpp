@@ -90,8 +90,8 @@ std::string words_of(const Story& s, const Piece& p, u64 at, bool exact) {
   else t = exact ? fmt::format("offset {:+x}", static_cast<i64>(m.target - at)) : "elsewhere";
   t += ' ' + access_text(m.access);
   if (const std::string type = s.words().type_name(m.tag); !type.empty()) t += fmt::format(" {}/{}", type, s.words().access_name(m.tag));
-  t += fmt::format(" {} {}", m.emt == 7 ? "pending" : mem_type_name(m.emt), size_text(m.page_size));
-  return t + fmt::format(" by {}{}", p.origin, p.phase.empty() ? "" : " [" + p.phase + "]");
+  if (m.tag != views::kNoTag) t += m.emt == 7 ? " pending" : fmt::format(" {}", mem_type_name(m.emt));   // second-level tables have none
+  return t + fmt::format(" {}", size_text(m.page_size)) + fmt::format(" by {}{}", p.origin, p.phase.empty() ? "" : " [" + p.phase + "]");
 }
 
 void compare(const Side& one, const Side& two, const std::vector<Piece>& a, const std::vector<Piece>& b, bool exact, std::vector<Difference>& out) {

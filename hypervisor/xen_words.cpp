@@ -9,6 +9,7 @@ namespace vt::hv::xen {
 namespace {
 
 // p2m_type_t
+constexpr u64 kTagMax = 0x3ff;   // above: no mapping of a p2m
 constexpr unsigned kGrantRw = 7, kGrantRo = 8, kShared = 12, kForeign = 14, kIoreq = 15;
 
 /// By the function that a phase of the boot goes through, innermost first.
@@ -31,8 +32,8 @@ XenWords::XenWords(const Symbols* symbols) : symbols_(symbols) {
 }
 
 u64 XenWords::tag(u64 entry) const { return p2m_bits(entry); }
-std::string XenWords::type_name(u64 tag) const { return p2m_type_name(p2m_type(tag)); }
-std::string XenWords::access_name(u64 tag) const { return p2m_access_name(p2m_access(tag)); }
+std::string XenWords::type_name(u64 tag) const { return tag > kTagMax ? std::string{} : p2m_type_name(p2m_type(tag)); }
+std::string XenWords::access_name(u64 tag) const { return tag > kTagMax ? std::string{} : p2m_access_name(p2m_access(tag)); }
 
 bool XenWords::may_alias(u64 tag) const {
   const unsigned t = p2m_type(tag);

@@ -33,6 +33,7 @@ void read_second_level(const PhysMem& mem, const vtd::Caps& caps, const Space& s
       m.target = m.misconfigured ? 0 : w.target.v;
       m.access = w.access;
       m.page_size = w.size;
+      m.tag = kNoTag;
       m.entry = w.step[w.n - 1u].entry.v;
       if (!to.empty() && to.back().last + 1 == at && looks_the_same(moved(to.back().mapping, at - to.back().first), m)) to.back().last = end;
       else to.push_back({at, end, m, 0});

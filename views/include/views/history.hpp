@@ -40,6 +40,9 @@ struct Space {
   std::optional<u32> shared_with;           ///< second_level: the EPT space that has the same tables (its root or a level below)
 };
 
+/// `Mapping::tag` where hardware leaves no bits to software that anybody has given a meaning: second-level tables.
+inline constexpr u64 kNoTag = ~u64{0};
+
 /// What one address is mapped to. For ranges: what the first address is mapped to, the rest follows.
 struct Mapping {
   bool present = false;
