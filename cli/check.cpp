@@ -45,12 +45,15 @@ std::string command(const Story& s, const Finding& f) {
 std::string finding_text(const Story& s, const Finding& f) {
   std::string t = fmt::format("{} {}{}  at step {}\n", views::severity_name(f.severity), f.rule, f.count > 1 ? fmt::format(" ({} neighbours)", f.count) : "", grouped(f.step));
   t += "  " + f.text + '\n';
-  unsigned shown = 0;
-  for (std::size_t n = f.events.size(); n-- > 0 && shown < 2; ++shown) {
+  // The latest, and the last before it that somebody else has made.
+  std::string first;
+  for (std::size_t n = f.events.size(); n-- > 0;) {
     const Event& e = s.history().events[f.events[n]];
     const views::Origin o = views::origin(s.history(), e, s.words());
-    if (!o.address) continue;
+    if (!o.address || o.function == first) continue;
     t += fmt::format("  step {}: {}, calls {}\n", grouped(e.step), origin_text(o), chain_text(s, e));
+    if (!first.empty()) break;
+    first = o.function;
   }
   if (const ConsoleLine* l = s.console_before(f.step)) t += fmt::format("  console: {}\n", l->text);
   t += "  see: " + command(s, f) + '\n';
