@@ -7,6 +7,7 @@
 #include "cpu/ept_caps.hpp"
 #include "hypervisor/xen.hpp"
 #include "moment.hpp"
+#include "names.hpp"
 #include "saved.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
@@ -17,18 +18,6 @@ namespace vt::cli {
 namespace {
 using json = nlohmann::ordered_json;
 namespace xen = hv::xen;
-
-const char* e820_name(fw::E820 t) {
-  switch (t) {
-    case fw::E820::RAM: return "RAM";
-    case fw::E820::RESERVED: return "RESERVED";
-    case fw::E820::ACPI: return "ACPI";
-    case fw::E820::NVS: return "NVS";
-    case fw::E820::UNUSABLE: return "UNUSABLE";
-    case fw::E820::PMEM: return "PMEM";
-  }
-  return "unknown";
-}
 
 const char* translation_name(vtd::TranslationType t) { return t == vtd::TranslationType::pass_through ? "pass-through" : "untranslated"; }
 

@@ -53,4 +53,16 @@ const char* stop_name(StopReason r) {
   return "unknown";
 }
 
+const char* e820_name(fw::E820 t) {
+  switch (t) {
+    case fw::E820::RAM: return "RAM";
+    case fw::E820::RESERVED: return "RESERVED";
+    case fw::E820::ACPI: return "ACPI";
+    case fw::E820::NVS: return "NVS";
+    case fw::E820::UNUSABLE: return "UNUSABLE";
+    case fw::E820::PMEM: return "PMEM";
+  }
+  return "unknown";
+}
+
 }  // namespace vt::cli

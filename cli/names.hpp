@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/stop.hpp"
+#include "firmware/platform.hpp"
 
 namespace vt::cli {
 
@@ -17,6 +18,7 @@ std::optional<unsigned> exit_number(std::string_view name);   ///< also takes th
 /// "#PF", "#GP"; "vector N" for the rest.   SDM 3A "Exception and Interrupt Reference"
 std::string exception_name(unsigned vector);
 
+const char* e820_name(fw::E820 t);        ///< "RAM", "RESERVED", ...   ACPI "Address Range Types"
 const char* stop_name(StopReason r);      ///< "until", "triple-fault", ...
 
 }  // namespace vt::cli

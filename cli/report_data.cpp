@@ -7,6 +7,7 @@
 #include <map>
 #include <tuple>
 
+#include "names.hpp"
 #include "report.hpp"
 #include "report_names.hpp"
 #include "text.hpp"
@@ -21,18 +22,6 @@ using views::Mapping;
 constexpr u64 kNever = ~u64{0};
 /// Rectangles and bursts of writes beyond this are joined more coarsely; what the page then says about steps is rounded, and it says so.
 constexpr std::size_t kMostRectangles = 30'000, kMostBursts = 20'000, kMostConsoleLines = 4'000, kMostAttempts = 2'000;
-
-const char* e820_name(fw::E820 t) {
-  switch (t) {
-    case fw::E820::RAM: return "RAM";
-    case fw::E820::RESERVED: return "RESERVED";
-    case fw::E820::ACPI: return "ACPI";
-    case fw::E820::NVS: return "NVS";
-    case fw::E820::UNUSABLE: return "UNUSABLE";
-    case fw::E820::PMEM: return "PMEM";
-  }
-  return "unknown";
-}
 
 json step_json(u64 step) { return step == kNever ? json(-1) : json(step); }
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cpu/ept_caps.hpp"
-#include "cpu/paging.hpp"
+#include "cpu/inspect.hpp"
 #include "hypervisor/xen.hpp"
 #include "moment.hpp"
 #include "saved.hpp"
@@ -157,14 +157,7 @@ class Walker {
   void gva() {
     const cpu::Cpu& c = m_.processor(a_.cpu);
     const bool nested = choose_ept(!o_.root.empty());
-    paging::Params p;
-    p.cr3 = c.cr3;
-    std::copy(std::begin(c.pdpte), std::end(c.pdpte), p.pdpte);
-    p.pse = c.cr4 & cpu::cr4::PSE, p.pge = c.cr4 & cpu::cr4::PGE, p.nxe = c.efer & cpu::efer::NXE;
-    p.page_1g = c.model().has(cpu::Feature::pdpe1gb), p.pse36 = c.model().has(cpu::Feature::pse36);
-    p.physical_address_bits = c.model().physical_address_bits;
-    const bool on = c.cr0 & cpu::cr0::PG;
-    p.mode = !on ? paging::Mode::none : !(c.cr4 & cpu::cr4::PAE) ? paging::Mode::bits32 : c.long_mode() ? paging::Mode::level4 : paging::Mode::pae;
+    const paging::Params p = cpu::paging_params(c);
     static constexpr const char* kModes[] = {"no paging", "32-bit paging", "PAE paging", "4-level paging"};
     text_ += fmt::format("gva {:#x} on cpu {}: {}, CR3 {:#x}{}\n", a_.at, a_.cpu, kModes[static_cast<unsigned>(p.mode)], c.cr3,
                          nested ? fmt::format(", VMX non-root under EPT {:#x}", eptp_.root().v) : "");
@@ -174,7 +167,7 @@ class Walker {
       text_ += "  -> not canonical\n";
       return;
     }
-    if (on) {
+    if (p.mode != paging::Mode::none) {
       unsigned level = p.mode == paging::Mode::level4 ? 4 : 2;
       auto read = [&](Gpa at, u64& v) {
         Hpa h{at.v};

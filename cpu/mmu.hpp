@@ -3,6 +3,7 @@
 /// and the system instructions.
 #pragma once
 #include "cpu/cpu.hpp"
+#include "cpu/inspect.hpp"
 #include "cpu/paging.hpp"
 
 namespace vt::cpu {
@@ -22,8 +23,6 @@ bool write_as(Cpu& c, u64 la, const void* from, unsigned size, As as);
 /// Faults as the write would, without effect.
 bool check_write_as(Cpu& c, u64 la, unsigned size, As as);
 
-/// Parameters of a walk of linear address space now.
-paging::Params paging_params(const Cpu& c);
 
 /// PAE paging: reads and checks the four PDPTEs that `cr3` points to, as control register writes do. False: #GP(0), or an EPT
 /// violation or misconfiguration, is recorded. Nothing is loaded before all four are good.   SDM 3A "PDPTE Registers"

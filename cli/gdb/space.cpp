@@ -2,7 +2,7 @@
 #include "gdb/space.hpp"
 
 #include "cpu/ept_caps.hpp"
-#include "cpu/paging.hpp"
+#include "cpu/inspect.hpp"
 #include "emu/machine.hpp"
 #include "views/ept_map.hpp"
 
@@ -21,13 +21,7 @@ std::optional<Hpa> physical(emu::Machine& m, unsigned n, u64 linear) {
   auto down = [&](u64 at) -> std::optional<Hpa> { return nested ? physical(m, ept::Eptp{c.vmx.eptp}, Gpa{at}) : Hpa{at}; };
   if (!c.long_mode()) linear = static_cast<u32>(linear);
   if (!(c.cr0 & cpu::cr0::PG)) return down(linear);
-  paging::Params p;
-  p.cr3 = c.cr3;
-  std::copy(std::begin(c.pdpte), std::end(c.pdpte), p.pdpte);
-  p.pse = c.cr4 & cpu::cr4::PSE, p.pge = c.cr4 & cpu::cr4::PGE, p.nxe = c.efer & cpu::efer::NXE;
-  p.page_1g = c.model().has(cpu::Feature::pdpe1gb), p.pse36 = c.model().has(cpu::Feature::pse36);
-  p.physical_address_bits = c.model().physical_address_bits;
-  p.mode = !(c.cr4 & cpu::cr4::PAE) ? paging::Mode::bits32 : c.long_mode() ? paging::Mode::level4 : paging::Mode::pae;
+  const paging::Params p = cpu::paging_params(c);
   if (p.mode == paging::Mode::level4 && static_cast<u64>(sext(linear, 48)) != linear) return {};
   const paging::Walk w = paging::walk(p, linear, [&](Gpa at, u64& v) {
     const auto h = down(at.v);

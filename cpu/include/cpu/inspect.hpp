@@ -6,10 +6,14 @@
 
 #include "base/physmem.hpp"
 #include "base/types.hpp"
+#include "cpu/paging.hpp"
 
 namespace vt::cpu {
 
 class Cpu;
+
+/// Parameters of a walk of linear address space now.
+paging::Params paging_params(const Cpu& c);
 
 /// A field of the VMCS as it stands in its page. `area`: "control", "exit information", "guest", "host".
 struct VmcsField { const char* name; u16 encoding; u8 bytes; const char* area; u64 value; };
