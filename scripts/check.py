@@ -4,8 +4,12 @@
 many as it says: a script may print lines "ok NAME" and "FAIL NAME ..." to be counted apart.
 
 Scripts are tests/*.sh, tests/*.py and tests/*/test_*.py. One with "# SLOW" in its first ten lines is left out by --quick. They find
-BUILD (the build directory), VITRINE (the program) and GUESTS (its guests) in the environment, and DEEP if they shall do more."""
+BUILD (the build directory), VITRINE (the program) and GUESTS (its guests) in the environment, and DEEP if they shall do more.
+
+As many run at a time as there are processors, the slow ones first."""
 import argparse
+import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -13,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -27,16 +32,23 @@ class Report:
         self.only = re.compile(only) if only else None
         self.verbose, self.listing = verbose, listing
         self.passed = self.failed = 0
+        self.lock = threading.Lock()   # several tests end at a time; what one says stays together
 
     def wanted(self, name):
         return self.only is None or self.only.search(name) is not None
 
     def add(self, name, ok, seconds, why=""):
-        self.passed += ok
-        self.failed += not ok
-        print(f"{'ok  ' if ok else 'FAIL'} {name} ({seconds:.2f} s)", flush=True)
+        text = f"{'ok  ' if ok else 'FAIL'} {name} ({seconds:.2f} s)\n"
         if why and (not ok or self.verbose):
-            print("".join(f"     {line}\n" for line in why.rstrip().splitlines()[-60:]), end="", flush=True)
+            text += "".join(f"     {line}\n" for line in why.rstrip().splitlines()[-60:])
+        with self.lock:
+            self.passed += ok
+            self.failed += not ok
+            print(text, end="", flush=True)
+
+    def say(self, text):
+        with self.lock:
+            print(text, end="", flush=True)
 
 
 def execute(command, seconds, env=None, cwd=ROOT):
@@ -51,6 +63,8 @@ def execute(command, seconds, env=None, cwd=ROOT):
 
 
 def unit_tests(build, report):
+    """-> what there is to run: functions without arguments."""
+    jobs = []
     listed = subprocess.run(["meson", "introspect", str(build), "--tests"], capture_output=True, text=True, check=True)
     for test in sorted(json.loads(listed.stdout), key=lambda t: t["name"]):
         command, room = test["cmd"], test["suite"][0].split(":")[-1] if test["suite"] else ""
@@ -69,15 +83,27 @@ def unit_tests(build, report):
                 if report.listing:
                     print(base)
                     continue
-                begin = time.monotonic()
-                status, out = execute(command, UNIT_SECONDS, env, build)  # meson names built programs from there
-                report.add(base, status == 0, time.monotonic() - begin, out)
+                jobs.append(functools.partial(run_program, command, env, base, build, report))
             continue
         names = [n for n in names if ".DISABLED_" not in n and not n.startswith("DISABLED_") and report.wanted(f"{base}/{n}")]
         if report.listing:
             print("".join(f"{base}/{n}\n" for n in names), end="")
             continue
-        run_gtest(command, env, base, names, report)
+        if names:
+            jobs.append(functools.partial(run_gtest, command, env, base, names, report))
+    return jobs
+
+
+def run_program(command, env, base, build, report):
+    begin = time.monotonic()
+    status, out = execute(command, UNIT_SECONDS, env, build)  # meson names built programs from there
+    report.add(base, status == 0, time.monotonic() - begin, out)
+
+
+def run_bare(guest, build, report):
+    begin = time.monotonic()
+    ok, why = bare.run_vitrine(guest, build / "vitrine")
+    report.add(f"bare/{guest.name}", ok, time.monotonic() - begin, why)
 
 
 def run_gtest(command, env, base, names, report):
@@ -116,8 +142,10 @@ def run_gtest(command, env, base, names, report):
 
 
 def scripts(build, quick, deep, report):
+    """-> as unit_tests, the slow ones and the others."""
     env = {**os.environ, "BUILD": str(build), "VITRINE": str(build / "vitrine"), "GUESTS": str(build / "guests"),
            "ROOT": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **({"DEEP": "1"} if deep else {})}
+    slow_jobs, jobs = [], []
     tests = ROOT / "tests"
     for path in sorted([*tests.glob("*.sh"), *tests.glob("*.py"), *tests.glob("*/test_*.py"), *tests.glob("*/test_*.sh")]):
         name = "script/" + str(path.relative_to(tests).with_suffix(""))
@@ -129,17 +157,24 @@ def scripts(build, quick, deep, report):
         if report.listing:
             print(name)
             continue
-        begin = time.monotonic()
-        status, out = execute((["python3"] if path.suffix == ".py" else ["bash"]) + [str(path)], DEEP_SECONDS if deep else SCRIPT_SECONDS, env)
-        took = time.monotonic() - begin
-        lines = re.findall(r"^(ok|FAIL) (.*)$", out, re.M)
-        for verdict, what in lines:
-            report.add(f"{name}: {what}", verdict == "ok", 0.0)
-        failed = any(v == "FAIL" for v, _ in lines)
-        if not lines or failed != (status != 0):    # its own verdict, unless the lines have said it all
-            report.add(name, status == 0, took, out)
-        elif failed:
-            print("".join(f"     {line}\n" for line in out.rstrip().splitlines()[-40:]), end="")
+        (slow_jobs if slow else jobs).append(functools.partial(run_script, path, name, env, deep, report))
+    return slow_jobs, jobs
+
+
+def run_script(path, name, env, deep, report):
+    begin = time.monotonic()
+    status, out = execute((["python3"] if path.suffix == ".py" else ["bash"]) + [str(path)], DEEP_SECONDS if deep else SCRIPT_SECONDS, env)
+    took = time.monotonic() - begin
+    lines = re.findall(r"^(ok|FAIL) (.*)$", out, re.M)
+    for verdict, what in lines:
+        report.add(f"{name}: {what}", verdict == "ok", 0.0)
+    failed = any(v == "FAIL" for v, _ in lines)
+    if not lines or failed != (status != 0):    # its own verdict, unless the lines have said it all
+        report.add(name, status == 0, took, out)
+    elif failed:
+        report.say("".join(f"     {line}\n" for line in out.rstrip().splitlines()[-40:]))
+    if lines:
+        report.say(f"     {name} took {took:.1f} s\n")
 
 
 def main():
@@ -156,18 +191,17 @@ def main():
         report = Report(args.only, args.verbose, args.list)
     except re.error as e:
         sys.exit(f"check: --only: {args.only!r} is not a regular expression: {e}")
-    unit_tests(build, report)
+    slow, quick = scripts(build, args.quick, args.deep, report)
+    jobs = slow + unit_tests(build, report)
     for guest in bare.guests(build / "bare"):
-        name = f"bare/{guest.name}"
-        if not report.wanted(name):
-            continue
-        if args.list:
-            print(name)
-            continue
-        begin = time.monotonic()
-        ok, why = bare.run_vitrine(guest, build / "vitrine")
-        report.add(name, ok, time.monotonic() - begin, why)
-    scripts(build, args.quick, args.deep, report)
+        if report.wanted(f"bare/{guest.name}"):
+            if args.list:
+                print(f"bare/{guest.name}")
+            jobs.append(functools.partial(run_bare, guest, build, report))
+    if not args.list:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            for done in concurrent.futures.as_completed([pool.submit(job) for job in jobs + quick]):
+                done.result()
     if args.list:
         return 0
     print(f"{report.passed} passed, {report.failed} failed")
