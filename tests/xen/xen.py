@@ -44,7 +44,7 @@ class Result:
 def boot(directory, *options, xen=XEN_LINE, dom0=DOM0_LINE, until=LINUX, memory="2G", initrd=None, kernel=None, seconds=600):
     command = [VITRINE, "run", "--kernel", str(GUESTS / "xen.gz"), "--append", xen, "--module", f"{kernel or GUESTS / 'vmlinuz'} {dom0}",
                "--module", str(initrd or GUESTS / "initrd.gz"), "--symbols", str(GUESTS / "xen-syms"), "-o", str(directory), "--console", "file",
-               "--max-steps", "20000000000", "--until", until, *options]
+               "--max-steps", "20000000000", *(["--until", until] if until else []), *options]
     if memory:
         command += ["--memory", memory]
     try:
