@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cpu/model.hpp"
+#include "firmware/models.hpp"
 #include "text.hpp"
 
 namespace vt::cli {
@@ -28,6 +29,22 @@ void apply_cpu(fw::Platform& p, const std::string& s) {
   }
 }
 
+/// MODEL[,at=BDF]
+void add_device(fw::Platform& p, const std::string& s) {
+  const auto words = split(s, ',');
+  std::optional<Bdf> at;
+  for (std::size_t n = 1; n < words.size(); ++n) {
+    if (!words[n].starts_with("at=")) throw UsageError(fmt::format("--device {}: '{}': there is only at=BDF, as at=00:05.0", s, words[n]));
+    at = parse_bdf(words[n].substr(3));
+    if (!at) throw UsageError(fmt::format("--device {}: '{}' is not a place; write at=bus:device.function in hexadecimal, as at=00:05.0", s, words[n]));
+  }
+  try {
+    fw::add_function(p, words[0], at);
+  } catch (const std::invalid_argument& e) {
+    throw UsageError(fmt::format("--device {}: {}", s, e.what()));
+  }
+}
+
 /// Which images go together.
 void check_images(const RunOptions& o) {
   if (o.kernel.empty() == o.firmware.empty())
@@ -47,7 +64,7 @@ fw::Platform make_platform(const PlatformOptions& o) {
     if (!memory) throw UsageError(fmt::format("--memory {}: not a size; write 2G, 512M or a number of bytes", o.memory));
   }
   fw::Platform p = o.platform.empty() ? fw::default_platform(u64{2} << 30) : fw::load_platform(o.platform);
-  if (!memory && !o.cpus && o.cpu.empty()) return p;
+  if (!memory && !o.cpus && o.cpu.empty() && o.devices.empty()) return p;
   if (memory) {
     if (!p.e820_derived)
       throw UsageError(fmt::format("--memory {}: {} gives its memory map itself; leave the option out, or the file's \"e820\"", o.memory, o.platform));
@@ -55,6 +72,7 @@ fw::Platform make_platform(const PlatformOptions& o) {
   }
   if (o.cpus) p.cpu.count = *o.cpus;
   if (!o.cpu.empty()) apply_cpu(p, o.cpu);
+  for (auto& d : o.devices) add_device(p, d);
   try {
     fw::complete(p);
   } catch (const fw::PlatformError& e) {

@@ -52,6 +52,16 @@ std::optional<u64> parse_number(std::string_view s) {
   return v << shift;
 }
 
+std::vector<std::string> split(std::string_view s, char at) {
+  std::vector<std::string> words;
+  for (std::size_t from = 0;;) {
+    const std::size_t end = std::min(s.find(at, from), s.size());
+    words.emplace_back(s.substr(from, end - from));
+    if (end == s.size()) return words;
+    from = end + 1;
+  }
+}
+
 std::optional<Bdf> parse_bdf(std::string_view s) {
   if (s.starts_with("0000:")) s.remove_prefix(5);
   auto colon = s.find(':'), dot = s.find('.');

@@ -22,6 +22,8 @@ const char* mem_type_name(unsigned encoding);  ///< SDM 3A "Memory Types": UC WC
 std::optional<u64> parse_number(std::string_view s);
 std::optional<Bdf> parse_bdf(std::string_view s);   ///< [0000:]00:1f.0
 
+std::vector<std::string> split(std::string_view s, char at);   ///< "a,,b": three words, one empty
+
 /// Inclusive on both ends: 0x1000-0x1fff, 0x1000+4K, or one address.
 struct AddressRange {
   u64 first = 0, last = ~u64{0};

@@ -29,6 +29,7 @@ struct PlatformOptions {
   std::string cpu;                 ///< MODEL,+feature,-feature
   std::string memory;              ///< 2G; empty: as the platform says
   std::optional<unsigned> cpus;
+  std::vector<std::string> devices;   ///< MODEL[,at=BDF]: functions on top of the description's
 };
 
 struct RunOptions {

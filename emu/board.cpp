@@ -15,25 +15,6 @@ RtcTime rtc_time(const std::string& text) {
   return t;
 }
 
-pci::FunctionSpec spec_of(const fw::PciFunction& f) {
-  pci::FunctionSpec s;
-  s.bdf = f.bdf, s.vendor = f.vendor, s.device = f.device, s.class_code = f.class_code, s.revision = f.revision;
-  s.subsystem_vendor = f.subsystem_vendor, s.subsystem = f.subsystem;
-  s.interrupt_pin = f.interrupt_pin, s.interrupt_line = f.interrupt_line, s.msi = f.msi, s.secondary_bus = f.secondary_bus;
-  for (auto& b : f.bars) {
-    auto& to = s.bars[b.index];
-    to.kind = b.kind == fw::PciBar::Kind::io ? pci::BarKind::io : b.kind == fw::PciBar::Kind::mem64 ? pci::BarKind::mem64 : pci::BarKind::mem32;
-    to.prefetchable = b.prefetchable, to.size = b.size, to.address = b.address;
-  }
-  return s;
-}
-
-std::vector<pci::ScriptedDma::Access> script_of(const fw::PciFunction& f) {
-  std::vector<pci::ScriptedDma::Access> out;
-  for (auto& a : f.dma) out.push_back({a.at, a.address, a.size, a.write, a.value, a.every, a.times});
-  return out;
-}
-
 }  // namespace
 
 void Board::Intr::set(bool asserted) {
@@ -76,6 +57,7 @@ Board::Board(Machine& m, SerialSink& console)
   for (auto& u : m.units_) vtd.push_back(std::make_unique<VtdWindow>(*u, "vtd" + std::to_string(index++)));
   for (Timed* t : std::initializer_list<Timed*>{&pit, &rtc, &pm, &serial}) m.queue_.add_owner(*t);
   if (hpet) m.queue_.add_owner(*hpet);
+  for (unsigned n = 0; n < 4; ++n) pirq[n].connect(ioapic.input(16 + n));
   claim_addresses();
   add_functions();
 }
@@ -109,38 +91,6 @@ void Board::claim_addresses() {
   for (auto& u : vtd) devices_.push_back(u.get());
 }
 
-void Board::add_functions() {
-  const fw::Platform& p = machine.platform_;
-  for (auto& f : p.pci) {
-    pci::FunctionSpec s = spec_of(f);
-    std::unique_ptr<pci::Function> function;
-    if (f.model == "host-bridge") function = std::make_unique<pci::HostBridge>(p.ecam, p.ecam_buses, s);
-    else if (f.model == "isa-bridge") function = std::make_unique<pci::IsaBridge>(p.pm_base, s);
-    else if (f.model == "dma") {
-      auto d = std::make_unique<pci::DmaFunction>(s, this, machine, machine);
-      machine.queue_.add_owner(*d);
-      function = std::move(d);
-    } else {
-      for (unsigned n = 0; n < 6; ++n)
-        if (s.bars[n].kind != pci::BarKind::none) {
-          char name[48];
-          std::snprintf(name, sizeof name, "pci-%02x:%02x.%x bar %u", f.bdf.bus(), f.bdf.dev(), f.bdf.fn(), n);
-          opaque.push_back(std::make_unique<pci::OpaqueBar>(name, machine.stop_));
-          s.bars[n].device = opaque.back().get();
-        }
-      if (f.model == "scripted-dma") {
-        auto d = std::make_unique<pci::ScriptedDma>(s, this, machine, machine, script_of(f));
-        machine.queue_.add_owner(*d);
-        function = std::move(d);
-      } else {
-        function = std::make_unique<pci::Function>(s, this, static_cast<DmaPort*>(&machine));
-      }
-    }
-    config.add(std::move(function));
-  }
-  config.settle();
-}
-
 void Board::map(Device& device, unsigned, u64 address, u64 size, bool io, bool enabled) {
   Bus& bus = machine.bus_;
   if (io) enabled ? bus.map_ports(address, size, device) : bus.unmap_ports(address, device);
@@ -157,6 +107,7 @@ void Board::state(Ar& ar) {
   ar.section("irq0", irq0);
   ar.section("irq8", irq8);
   ar.section("pci", config);
+  for (auto& wire : pirq) ar(wire);
   ar(intr.level);
 }
 

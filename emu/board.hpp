@@ -75,11 +75,15 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   pci::ConfigSpace config;
   pci::ConfigPorts config_ports;
   pci::Ecam ecam;
+  std::array<WiredOr, 4> pirq;                   ///< the pins of functions, at I/O APIC inputs 16 to 19
   std::vector<std::unique_ptr<Device>> opaque;   ///< BARs of functions that are only described
   std::vector<std::unique_ptr<VtdWindow>> vtd;
 
  private:
   void add_functions();
+  std::unique_ptr<pci::Function> make_function(const fw::PciFunction& f);
+  void close_bars(pci::FunctionSpec& s);
+  IrqLine* interrupt_line(const fw::PciFunction& f);   ///< null: it has no pin
   void claim_addresses();
   // InterruptBus
   void message(Bdf source, u64 address, u32 data) override { machine.interrupt_request(source, address, data); }

@@ -6,6 +6,7 @@
 
 #include "base/bits.hpp"
 #include "firmware/layout.hpp"
+#include "firmware/models.hpp"
 #include "platform_check.hpp"
 
 namespace vt::fw {
@@ -91,6 +92,7 @@ void complete(Platform& p) {
       d.scopes = {{DeviceScope::Kind::ioapic, p.ioapic_id, 0xf0, {{0x1f, 0}}}};
   if (p.pci.empty()) p.pci = default_pci();
   check_platform(p);   // before what is computed from it
+  if (fill_models(p)) check_platform(p);
   if (p.mtrrs_derived || (p.mtrrs.variable.empty() && p.mtrrs.def == MemType::WB)) derive_mtrrs(p);
   check_mtrrs(p);
   firmware_layout(p);  // throws where the tables have no place

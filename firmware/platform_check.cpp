@@ -8,6 +8,7 @@
 
 #include "base/bits.hpp"
 #include "firmware/layout.hpp"
+#include "firmware/models.hpp"
 
 namespace vt::fw {
 namespace {
@@ -144,6 +145,28 @@ struct Checker {
     if (io && r.prefetchable) fail(here + ".prefetchable", "I/O BARs are never prefetchable");
   }
 
+  void model(const PciFunction& f, const std::string& at) const {
+    if (f.model.empty()) return;
+    const FunctionModel* m = function_model(f.model);
+    if (!m) {
+      std::string all;
+      for (auto& x : function_models()) all += fmt::format("\"{}\", ", x.name);
+      fail(at + ".model", "\"{}\" is unknown; there are {}and none", f.model, all);
+    }
+    if (m->device && f.secondary_bus) fail(at + ".model", "\"{}\" is no bridge", f.model);
+    if (m->device && !f.device && f.class_code) fail(at + ".device", "is missing; give device and class_code, or neither for those of the model");
+    for (auto& b : f.bars)
+      if (!m->bars.empty() && std::none_of(m->bars.begin(), m->bars.end(), [&](const PciBar& x) { return x.index == b.index && x.kind == b.kind && x.size == b.size; }))
+        fail(fmt::format("{}.bars[{}]", at, &b - f.bars.data()), "is not a BAR of \"{}\"; leave the BARs out, or give {}", f.model, bars_of(*m));
+    if (!f.bars.empty() && f.bars.size() < m->bars.size()) fail(at + ".bars", "are not all; leave them out, or give {}", bars_of(*m));
+  }
+  static std::string bars_of(const FunctionModel& m) {
+    static constexpr const char* kKinds[] = {"mem32", "mem64", "io"};
+    std::string all;
+    for (auto& b : m.bars) all += fmt::format("{}index {} {} of {:#x} bytes", all.empty() ? "" : ", ", b.index, kKinds[static_cast<unsigned>(b.kind)], b.size);
+    return all;
+  }
+
   void script(const PciFunction& f, const std::string& at) const {
     bool scripted = f.model == "scripted-dma";
     if (scripted && f.dma.empty()) fail(at + ".dma", "is missing: the accesses that the function makes");
@@ -179,9 +202,7 @@ struct Checker {
       if (f.vendor == 0xffff) fail(at + ".vendor", "0xffff means that no function is there");
       if (f.class_code >> 24) fail(at + ".class_code", "{:#x} has more than 24 bits", f.class_code);
       if (f.interrupt_pin > 4) fail(at + ".interrupt_pin", "{}; 0 (none) to 4 (INTD) are possible", f.interrupt_pin);
-      static constexpr const char* kModels[] = {"", "host-bridge", "isa-bridge", "dma", "scripted-dma"};
-      if (std::find(std::begin(kModels), std::end(kModels), f.model) == std::end(kModels))
-        fail(at + ".model", "\"{}\" is unknown; there are \"host-bridge\", \"isa-bridge\", \"dma\", \"scripted-dma\", and none", f.model);
+      model(f, at);
       script(f, at);
       unsigned used = 0;
       for (std::size_t b = 0; b < f.bars.size(); ++b) bar(f, at, used, b);

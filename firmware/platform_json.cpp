@@ -9,7 +9,7 @@
 #include <set>
 #include <sstream>
 
-#include "firmware/platform.hpp"
+#include "firmware/models.hpp"
 
 namespace vt::fw {
 namespace {
@@ -77,8 +77,8 @@ template <class V> void fields(V& v, DmaAccess& a) {
 template <class V> void fields(V& v, PciFunction& f) {
   v.bdf("bdf", f.bdf);
   v.address("vendor", f.vendor);
-  v.address("device", f.device, true);
-  v.address("class_code", f.class_code, true);
+  v.address("device", f.device, !v.modelled());
+  v.address("class_code", f.class_code, !v.modelled());
   v.address("revision", f.revision);
   v.address("subsystem_vendor", f.subsystem_vendor);
   v.address("subsystem", f.subsystem);
@@ -140,6 +140,7 @@ template <class V> void fields(V& v, Platform& p) {
 class Writer {
  public:
   json out = json::object();
+  bool modelled() const { return true; }
   void flag(const char* k, bool x) { out[k] = x; }
   template <class T> void number(const char* k, T x, u64 = 0) { out[k] = static_cast<u64>(x); }
   void address(const char* k, u64 x, bool = false) { out[k] = fmt::format("{:#x}", x); }
@@ -216,6 +217,12 @@ class Reader {
       }
   }
   bool has(const char* k) { known_.insert(k); return j_.contains(k); }
+
+  /// A function's row names a model that says the rest.
+  bool modelled() const {
+    const FunctionModel* m = j_.contains("model") && j_["model"].is_string() ? function_model(j_["model"].get<std::string>()) : nullptr;
+    return m && m->device && !j_.contains("device");
+  }
 
   void flag(const char* k, bool& x) {
     if (!has(k)) return;

@@ -2,6 +2,7 @@
 /// Eight-bit peripherals on a wider bus, and the bits of wire between them.
 #pragma once
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,38 @@ class FanOut final : public IrqLine {
 
  private:
   std::vector<IrqLine*> to_;
+};
+
+/// Several outputs on one wire: it is asserted while one of them is. PCI's pins share interrupts so.
+class WiredOr final {
+ public:
+  WiredOr() = default;
+  WiredOr(const WiredOr&) = delete;
+  void connect(IrqLine& to) { to_ = &to; }
+  IrqLine& add() {
+    in_.push_back(std::make_unique<In>(*this));
+    return *in_.back();
+  }
+  void state(Ar& ar) { for (auto& in : in_) ar(in->level); }
+
+ private:
+  struct In final : IrqLine {
+    explicit In(WiredOr& w) : owner(w) {}
+    void set(bool asserted) override {
+      if (level == asserted) return;
+      level = asserted;
+      owner.drive();
+    }
+    WiredOr& owner;
+    u8 level = 0;
+  };
+  void drive() {
+    bool any = false;
+    for (auto& in : in_) any |= in->level != 0;
+    if (to_) to_->set(any);
+  }
+  IrqLine* to_ = nullptr;
+  std::vector<std::unique_ptr<In>> in_;
 };
 
 /// Two outputs of which one is connected: how HPET's legacy replacement takes IRQ0 and IRQ8 away.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "pci/function.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "base/bits.hpp"
 #include "base/check.hpp"
@@ -92,6 +94,17 @@ void Function::build() {
     put(msi_ + 4u, 4, 0, 0xfffffffc), put(msi_ + 8u, 4, 0, 0xffffffff), put(msi_ + 12u, 2, 0, 0xffff);
     put(msi_ + 16u, 4, 0, 1), put(msi_ + 20u, 4, 0);
   }
+  if (const MsixSpec& x = spec_.msix; x.vectors) {
+    const BarSpec& b = spec_.bars[x.bar];
+    const u64 table = u64{16} * x.vectors, pba = (x.vectors + 63u) / 64 * 8;
+    CHECK(x.vectors <= 2048 && b.kind != BarKind::none && b.kind != BarKind::io && x.table % 8 == 0 && x.pba % 8 == 0);
+    CHECK(x.table + table <= b.size && x.pba + pba <= b.size && (x.table + table <= x.pba || x.pba + pba <= x.table));
+    msix_ = add_capability(0x11, 0xa0, last);
+    put(msix_ + 2u, 2, x.vectors - 1u, 0xc000);
+    put(msix_ + 4u, 4, x.table | x.bar), put(msix_ + 8u, 4, x.pba | x.bar);
+    msix_table_.resize(table), msix_pending_.resize(pba);
+    clear_msix();
+  }
 }
 
 void Function::build_bridge() {
@@ -166,7 +179,8 @@ void Function::config_write(u16 reg, unsigned size, u32 value) {
     value_[at] = static_cast<u8>(((value_[at] & ~writable_[at]) | (v & writable_[at])) & ~(v & clears_[at]));
   }
   const auto touches = [&](unsigned first, unsigned n) { return reg < first + n && reg + size > first; };
-  if (touches(kCommand, 2)) set_intx(asserted_);
+  if (touches(kCommand, 2) || (msi_ && touches(msi_ + 2u, 2)) || (msix_ && touches(msix_ + 2u, 2))) set_intx(asserted_);
+  if (msix_ && touches(msix_ + 2u, 2)) send_pending();
   if (msi_ && touches(msi_ + 16u, 4) && (byte(msi_ + 20u) & 1) && !(byte(msi_ + 16u) & 1)) {  // unmasked: what waited leaves
     value_[msi_ + 20u] = 0;
     send_msi();
@@ -184,11 +198,76 @@ void Function::send_msi() {
 void Function::set_intx(bool asserted) {
   asserted_ = asserted;
   value_[kStatus] = static_cast<u8>((value_[kStatus] & ~kStatusIntx) | (asserted ? kStatusIntx : 0));
-  if (intx_ && spec_.interrupt_pin) intx_->set(asserted && !(word(kCommand) & kIntxDisable));
+  if (intx_ && spec_.interrupt_pin) intx_->set(asserted && !(word(kCommand) & kIntxDisable) && !msi_enabled() && !msix_enabled());
+}
+
+/// Every vector is masked at reset.
+void Function::clear_msix() {
+  std::fill(msix_table_.begin(), msix_table_.end(), u8{0});
+  std::fill(msix_pending_.begin(), msix_pending_.end(), u8{0});
+  for (std::size_t n = 12; n < msix_table_.size(); n += 16) msix_table_[n] = 1;
+}
+
+bool Function::in_msix(unsigned bar, u64 offset) const {
+  const MsixSpec& x = spec_.msix;
+  return msix_ && bar == x.bar && (offset - x.table < msix_table_.size() || offset - x.pba < msix_pending_.size());
+}
+
+u32 Function::msix_dword(u64 at) const {
+  u32 v = 0;
+  std::memcpy(&v, &msix_table_[at], sizeof v);
+  return v;
+}
+
+u64 Function::msix_read(u64 offset, unsigned size) const {
+  u64 value = 0;
+  for (unsigned i = 0; i < size; ++i) {
+    const u64 table = offset + i - spec_.msix.table, pba = offset + i - spec_.msix.pba;
+    const u8 v = table < msix_table_.size() ? msix_table_[table] : pba < msix_pending_.size() ? msix_pending_[pba] : u8{0};
+    value |= u64{v} << (8 * i);
+  }
+  return value;
+}
+
+void Function::msix_write(u64 offset, unsigned size, u64 value) {
+  if (size < 4 || offset % size) return;
+  for (unsigned i = 0; i < size; i += 4) {
+    const u64 at = offset + i - spec_.msix.table;
+    if (at >= msix_table_.size()) continue;   // pending bits are read only
+    static constexpr u32 kWritable[] = {0xfffffffc, 0xffffffff, 0xffffffff, 1};   // address, its upper half, data, vector control
+    const u32 v = static_cast<u32>(value >> (8 * i)) & kWritable[at / 4 % 4];
+    std::memcpy(&msix_table_[at], &v, sizeof v);
+  }
+  send_pending();
+}
+
+void Function::send_msix(unsigned vector) {
+  CHECK(vector < spec_.msix.vectors);
+  if (!msix_enabled()) return;
+  msix_pending_[vector / 8] = static_cast<u8>(msix_pending_[vector / 8] | 1 << vector % 8);
+  send_pending();
+}
+
+void Function::forget_msix(unsigned vector) {
+  CHECK(vector < spec_.msix.vectors);
+  msix_pending_[vector / 8] = static_cast<u8>(msix_pending_[vector / 8] & ~(1 << vector % 8));
+}
+
+/// Whatever is pending and no longer masked leaves, lowest vector first.
+void Function::send_pending() {
+  if (!msix_enabled() || (byte(msix_ + 3u) & 0x40)) return;
+  for (unsigned vector = 0; vector < spec_.msix.vectors; ++vector) {
+    if (!msix_pending_[vector / 8]) { vector |= 7; continue; }
+    const u64 entry = u64{16} * vector;
+    if (!msix_pending(vector) || (msix_table_[entry + 12] & 1)) continue;
+    forget_msix(vector);
+    if (bus_master() && dma_) dma_->msi(bdf(), msix_dword(entry) | u64{msix_dword(entry + 4)} << 32, msix_dword(entry + 8));
+  }
 }
 
 void Function::reset() {
   value_ = initial_;
+  clear_msix();
   set_intx(false);
   update_bars();
 }
@@ -196,6 +275,7 @@ void Function::reset() {
 void Function::state(Ar& ar) {
   for (unsigned i = 0; i < space(); i += 256) ar.bytes(&value_[i], 256);
   ar(asserted_);
+  if (msix_) ar.bytes(msix_table_.data(), msix_table_.size()), ar.bytes(msix_pending_.data(), msix_pending_.size());
   if (ar.loading()) update_bars();
 }
 

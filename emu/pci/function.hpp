@@ -5,6 +5,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "emu/device.hpp"
 
@@ -23,6 +24,13 @@ struct BarSpec {
 /// PCI Express capability's device/port type; a function without one is conventional and has 256 bytes.
 enum class PortType : u8 { endpoint = 0, root_port = 4, upstream = 5, downstream = 6, to_pci_bridge = 7, integrated = 9 };
 
+/// Where in its BARs a function keeps its MSI-X table and pending bits (16 bytes and 1 bit a vector).
+struct MsixSpec {
+  u16 vectors = 0;               ///< 1 to 2048; 0: no MSI-X
+  u8 bar = 0;                    ///< both lie in this BAR
+  u32 table = 0, pba = 0;        ///< offsets, multiples of 8, disjoint
+};
+
 struct FunctionSpec {
   Bdf bdf;                       ///< the bus number names the bridge it sits behind, by that bridge's `secondary_bus`
   u16 vendor = 0x8086, device = 0;
@@ -32,6 +40,7 @@ struct FunctionSpec {
   std::array<BarSpec, 6> bars{}; ///< a bridge has two
   u8 interrupt_pin = 0, interrupt_line = 0xff;
   bool msi = false;              ///< one vector, 64-bit address, maskable
+  MsixSpec msix;
   bool master = false;           ///< Bus Master Enable is on at power-up: firmware was using the device
   std::optional<u8> secondary_bus;  ///< a bridge: header type 1
   std::optional<PortType> express;
@@ -68,7 +77,21 @@ class Function {
 
   bool msi_enabled() const { return msi_ && (byte(msi_ + 2) & 1); }
   void send_msi();               ///< held pending while masked; nothing leaves without bus mastering
+  /// The pin; it stays silent while MSI or MSI-X is enabled.
   void set_intx(bool asserted);
+
+  // PCI Local Bus 3.0 "MSI-X Capability and Table Structures"
+  bool msix_enabled() const { return msix_ && (byte(msix_ + 3) & 0x80); }
+  unsigned msix_vectors() const { return spec_.msix.vectors; }
+  /// `vector` below msix_vectors(). Held pending while the vector or the function is masked.
+  void send_msix(unsigned vector);
+  /// What it would have told is no longer so: a pending message is forgotten.
+  void forget_msix(unsigned vector);
+  bool msix_pending(unsigned vector) const { return msix_pending_[vector / 8] >> vector % 8 & 1; }
+  /// Registers of table and pending bits, for whoever answers for the BAR. Aligned dwords and qwords; other writes are dropped.
+  bool in_msix(unsigned bar, u64 offset) const;
+  u64 msix_read(u64 offset, unsigned size) const;
+  void msix_write(u64 offset, unsigned size, u64 value);
 
   virtual void reset();
   virtual void state(Ar& ar);
@@ -86,6 +109,9 @@ class Function {
   friend class ConfigSpace;
   void build();
   void build_bridge();
+  void clear_msix();
+  u32 msix_dword(u64 at) const;
+  void send_pending();
   u8 add_capability(u8 id, u8 at, u8& last);
   u64 bar_address(unsigned n) const;
   bool forwards(u64 address, u64 size, bool io) const;  ///< a bridge's windows
@@ -99,6 +125,8 @@ class Function {
   IrqLine* intx_;
   Function* parent_ = nullptr;
   u8 msi_ = 0;                   ///< offset of the capability, 0: none
+  u8 msix_ = 0;
+  std::vector<u8> msix_table_, msix_pending_;
   u8 asserted_ = 0;              ///< INTx, before Interrupt Disable
   std::array<u8, 4096> value_{}, writable_{}, clears_{}, initial_{};
   struct Mapped { u64 address = 0; bool enabled = false; };

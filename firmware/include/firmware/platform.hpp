@@ -87,7 +87,7 @@ struct PciFunction {
   u8 interrupt_pin = 0, interrupt_line = 0xff;
   bool msi = false;
   std::optional<u8> secondary_bus;      ///< a bridge (header type 1)
-  std::string model;                    ///< "", "host-bridge", "isa-bridge", "dma" (our bus-master function), "scripted-dma"
+  std::string model;                    ///< "", or one of firmware/models.hpp
   std::vector<DmaAccess> dma;           ///< "scripted-dma" only: its script
 };
 
