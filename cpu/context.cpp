@@ -20,6 +20,7 @@ void Cpu::update() {
   u16 m = code64_now ? 2 : seg[CS].db() ? 1 : 0;
   if (!code64_now && seg[CS].base == 0 && seg[CS].limit == 0xffff'ffff && flat_data(seg[DS]) && flat_data(seg[ES]) && flat_data(seg[SS])) m |= mode_bit::flat;
   if (!(cr0 & (cr0::TS | cr0::EM))) m |= mode_bit::x87_ok;
+  if (!(cr0 & cr0::TS)) m |= mode_bit::vex_ok;
   if (cr0 & cr0::EM) m |= mode_bit::mmx_ud;
   if ((cr0 & cr0::EM) || !(cr4 & cr4::OSFXSR)) m |= mode_bit::sse_ud;
   if (!(cr4 & cr4::OSXSAVE) || (xcr0 & 6) != 6) m |= mode_bit::avx_ud;

@@ -12,50 +12,66 @@ namespace {
 enum : u8 { A, B, C, D };
 using F = Feature;
 
+/// The models of an x86-64 level have its instruction set; what the system sees (paging, APIC, MSRs, VMX) is the same in all.
+/// System V ABI, AMD64 supplement, table "Micro-Architecture Levels"
+constexpr u8 kServer = 8, kV3 = 4 | kServer, kV2 = 2 | kV3, kAll = 1 | kV2;
+
 // SDM 2A "CPUID-CPU Identification", tables "Feature Information Returned in the ECX Register", "... EDX Register" and leaf descriptions
 constexpr FeatureRow kFeatures[] = {
-    {F::fpu, "fpu", 1, 0, D, 0, true},          {F::vme, "vme", 1, 0, D, 1, true},
-    {F::de, "de", 1, 0, D, 2, true},            {F::pse, "pse", 1, 0, D, 3, true},
-    {F::tsc, "tsc", 1, 0, D, 4, true},          {F::msr, "msr", 1, 0, D, 5, true},
-    {F::pae, "pae", 1, 0, D, 6, true},          {F::mce, "mce", 1, 0, D, 7, true},
-    {F::cx8, "cx8", 1, 0, D, 8, true},          {F::apic, "apic", 1, 0, D, 9, true},
-    {F::sep, "sep", 1, 0, D, 11, true},         {F::mtrr, "mtrr", 1, 0, D, 12, true},
-    {F::pge, "pge", 1, 0, D, 13, true},         {F::mca, "mca", 1, 0, D, 14, true},
-    {F::cmov, "cmov", 1, 0, D, 15, true},       {F::pat, "pat", 1, 0, D, 16, true},
-    {F::pse36, "pse36", 1, 0, D, 17, true},     {F::clfsh, "clfsh", 1, 0, D, 19, true},
-    {F::mmx, "mmx", 1, 0, D, 23, true},         {F::fxsr, "fxsr", 1, 0, D, 24, true},
-    {F::sse, "sse", 1, 0, D, 25, true},         {F::sse2, "sse2", 1, 0, D, 26, true},
-    {F::ss, "ss", 1, 0, D, 27, true},           {F::htt, "htt", 1, 0, D, 28, false},
-    {F::sse3, "sse3", 1, 0, C, 0, true},        {F::pclmulqdq, "pclmulqdq", 1, 0, C, 1, false},
-    {F::monitor, "monitor", 1, 0, C, 3, false}, {F::vmx, "vmx", 1, 0, C, 5, true},
-    {F::ssse3, "ssse3", 1, 0, C, 9, true},      {F::fma, "fma", 1, 0, C, 12, false},
-    {F::cx16, "cx16", 1, 0, C, 13, true},       {F::pcid, "pcid", 1, 0, C, 17, true},
-    {F::sse4_1, "sse4_1", 1, 0, C, 19, true},   {F::sse4_2, "sse4_2", 1, 0, C, 20, true},
-    {F::x2apic, "x2apic", 1, 0, C, 21, true},   {F::movbe, "movbe", 1, 0, C, 22, true},
-    {F::popcnt, "popcnt", 1, 0, C, 23, true},   {F::tsc_deadline, "tsc_deadline", 1, 0, C, 24, true},
-    {F::aes, "aes", 1, 0, C, 25, false},        {F::xsave, "xsave", 1, 0, C, 26, true},
-    {F::avx, "avx", 1, 0, C, 28, false},        {F::f16c, "f16c", 1, 0, C, 29, false},
-    {F::rdrand, "rdrand", 1, 0, C, 30, true},   {F::arat, "arat", 6, 0, A, 2, true},
-    {F::fsgsbase, "fsgsbase", 7, 0, B, 0, true}, {F::tsc_adjust, "tsc_adjust", 7, 0, B, 1, true},
-    {F::bmi1, "bmi1", 7, 0, B, 3, true},        {F::avx2, "avx2", 7, 0, B, 5, false},
-    {F::smep, "smep", 7, 0, B, 7, true},        {F::bmi2, "bmi2", 7, 0, B, 8, true},
-    {F::erms, "erms", 7, 0, B, 9, true},        {F::invpcid, "invpcid", 7, 0, B, 10, true},
-    {F::rdseed, "rdseed", 7, 0, B, 18, true},   {F::adx, "adx", 7, 0, B, 19, true},
-    {F::smap, "smap", 7, 0, B, 20, true},       {F::clflushopt, "clflushopt", 7, 0, B, 23, true},
-    {F::clwb, "clwb", 7, 0, B, 24, true},       {F::sha, "sha", 7, 0, B, 29, false},
-    {F::umip, "umip", 7, 0, C, 2, false},       {F::pku, "pku", 7, 0, C, 3, false},
-    {F::rdpid, "rdpid", 7, 0, C, 22, false},    {F::xsaveopt, "xsaveopt", 0xd, 1, A, 0, true},
-    {F::xsavec, "xsavec", 0xd, 1, A, 1, false}, {F::xgetbv1, "xgetbv1", 0xd, 1, A, 2, false},
-    {F::xsaves, "xsaves", 0xd, 1, A, 3, false}, {F::lahf, "lahf", 0x80000001, 0, C, 0, true},
-    {F::abm, "abm", 0x80000001, 0, C, 5, true}, {F::prefetchw, "prefetchw", 0x80000001, 0, C, 8, true},
-    {F::syscall, "syscall", 0x80000001, 0, D, 11, true}, {F::nx, "nx", 0x80000001, 0, D, 20, true},
-    {F::pdpe1gb, "pdpe1gb", 0x80000001, 0, D, 26, true}, {F::rdtscp, "rdtscp", 0x80000001, 0, D, 27, true},
-    {F::lm, "lm", 0x80000001, 0, D, 29, true},  {F::invariant_tsc, "invariant_tsc", 0x80000007, 0, D, 8, true},
+    {F::fpu, "fpu", 1, 0, D, 0, kAll},          {F::vme, "vme", 1, 0, D, 1, kAll},
+    {F::de, "de", 1, 0, D, 2, kAll},            {F::pse, "pse", 1, 0, D, 3, kAll},
+    {F::tsc, "tsc", 1, 0, D, 4, kAll},          {F::msr, "msr", 1, 0, D, 5, kAll},
+    {F::pae, "pae", 1, 0, D, 6, kAll},          {F::mce, "mce", 1, 0, D, 7, kAll},
+    {F::cx8, "cx8", 1, 0, D, 8, kAll},          {F::apic, "apic", 1, 0, D, 9, kAll},
+    {F::sep, "sep", 1, 0, D, 11, kAll},         {F::mtrr, "mtrr", 1, 0, D, 12, kAll},
+    {F::pge, "pge", 1, 0, D, 13, kAll},         {F::mca, "mca", 1, 0, D, 14, kAll},
+    {F::cmov, "cmov", 1, 0, D, 15, kAll},       {F::pat, "pat", 1, 0, D, 16, kAll},
+    {F::pse36, "pse36", 1, 0, D, 17, kAll},     {F::clfsh, "clfsh", 1, 0, D, 19, kAll},
+    {F::mmx, "mmx", 1, 0, D, 23, kAll},         {F::fxsr, "fxsr", 1, 0, D, 24, kAll},
+    {F::sse, "sse", 1, 0, D, 25, kAll},         {F::sse2, "sse2", 1, 0, D, 26, kAll},
+    {F::ss, "ss", 1, 0, D, 27, kAll},           {F::htt, "htt", 1, 0, D, 28, 0},
+    {F::sse3, "sse3", 1, 0, C, 0, kV2},        {F::pclmulqdq, "pclmulqdq", 1, 0, C, 1, kServer},
+    {F::monitor, "monitor", 1, 0, C, 3, 0}, {F::vmx, "vmx", 1, 0, C, 5, kAll},
+    {F::ssse3, "ssse3", 1, 0, C, 9, kV2},      {F::fma, "fma", 1, 0, C, 12, kV3},
+    {F::cx16, "cx16", 1, 0, C, 13, kV2},       {F::pcid, "pcid", 1, 0, C, 17, kAll},
+    {F::sse4_1, "sse4_1", 1, 0, C, 19, kV2},   {F::sse4_2, "sse4_2", 1, 0, C, 20, kV2},
+    {F::x2apic, "x2apic", 1, 0, C, 21, kAll},   {F::movbe, "movbe", 1, 0, C, 22, kV3},
+    {F::popcnt, "popcnt", 1, 0, C, 23, kV2},   {F::tsc_deadline, "tsc_deadline", 1, 0, C, 24, kAll},
+    {F::aes, "aes", 1, 0, C, 25, kServer},        {F::xsave, "xsave", 1, 0, C, 26, kV3},
+    {F::avx, "avx", 1, 0, C, 28, kV3},        {F::f16c, "f16c", 1, 0, C, 29, kV3},
+    {F::rdrand, "rdrand", 1, 0, C, 30, kServer},   {F::arat, "arat", 6, 0, A, 2, kAll},
+    {F::fsgsbase, "fsgsbase", 7, 0, B, 0, kAll}, {F::tsc_adjust, "tsc_adjust", 7, 0, B, 1, kAll},
+    {F::bmi1, "bmi1", 7, 0, B, 3, kV3},        {F::avx2, "avx2", 7, 0, B, 5, kV3},
+    {F::smep, "smep", 7, 0, B, 7, kAll},        {F::bmi2, "bmi2", 7, 0, B, 8, kV3},
+    {F::erms, "erms", 7, 0, B, 9, kAll},        {F::invpcid, "invpcid", 7, 0, B, 10, kAll},
+    {F::rdseed, "rdseed", 7, 0, B, 18, kServer},   {F::adx, "adx", 7, 0, B, 19, kServer},
+    {F::smap, "smap", 7, 0, B, 20, kAll},       {F::clflushopt, "clflushopt", 7, 0, B, 23, kServer},
+    {F::clwb, "clwb", 7, 0, B, 24, kServer},       {F::sha, "sha", 7, 0, B, 29, kServer},
+    {F::umip, "umip", 7, 0, C, 2, 0},       {F::pku, "pku", 7, 0, C, 3, 0},
+    {F::rdpid, "rdpid", 7, 0, C, 22, 0},    {F::xsaveopt, "xsaveopt", 0xd, 1, A, 0, kServer},
+    {F::xsavec, "xsavec", 0xd, 1, A, 1, kServer}, {F::xgetbv1, "xgetbv1", 0xd, 1, A, 2, kServer},
+    {F::xsaves, "xsaves", 0xd, 1, A, 3, kServer}, {F::lahf, "lahf", 0x80000001, 0, C, 0, kV2},
+    {F::abm, "abm", 0x80000001, 0, C, 5, kV3}, {F::prefetchw, "prefetchw", 0x80000001, 0, C, 8, kServer},
+    {F::syscall, "syscall", 0x80000001, 0, D, 11, kAll}, {F::nx, "nx", 0x80000001, 0, D, 20, kAll},
+    {F::pdpe1gb, "pdpe1gb", 0x80000001, 0, D, 26, kAll}, {F::rdtscp, "rdtscp", 0x80000001, 0, D, 27, kAll},
+    {F::lm, "lm", 0x80000001, 0, D, 29, kAll},  {F::invariant_tsc, "invariant_tsc", 0x80000007, 0, D, 8, kAll},
 };
 static_assert(std::size(kFeatures) == static_cast<std::size_t>(F::count_) - 1, "every feature but `always` has its row");
 
 /// Known, but nothing in the processor does what they promise.
-constexpr Feature kNotModelled[] = {F::avx, F::fma, F::avx2, F::f16c, F::pku};
+constexpr Feature kNotModelled[] = {F::pku};
+
+/// A feature and what it needs.   SDM 2A "CPUID-CPU Identification"; SDM 1 "Detection of Intel AVX2", "Detection of FMA"
+struct Need { Feature feature, needs; };
+constexpr Need kNeeds[] = {
+    {F::sse, F::fxsr}, {F::sse2, F::sse}, {F::sse3, F::sse2}, {F::ssse3, F::sse3}, {F::sse4_1, F::ssse3}, {F::sse4_2, F::sse4_1}, {F::mmx, F::fpu},
+    {F::aes, F::sse2}, {F::pclmulqdq, F::sse2}, {F::sha, F::sse2}, {F::avx, F::xsave}, {F::avx, F::sse4_2}, {F::avx2, F::avx}, {F::fma, F::avx},
+    {F::f16c, F::avx}, {F::xsave, F::fxsr}, {F::xsaveopt, F::xsave}, {F::xsavec, F::xsave}, {F::xgetbv1, F::xsave}, {F::xsaves, F::xsavec},
+    {F::x2apic, F::apic}, {F::tsc_deadline, F::apic}, {F::pdpe1gb, F::lm}, {F::lm, F::pae}, {F::cx16, F::cx8}, {F::cmov, F::fpu},
+};
+const char* name_of(Feature f) {
+  return std::find_if(std::begin(kFeatures), std::end(kFeatures), [&](const FeatureRow& r) { return r.feature == f; })->name;
+}
 
 constexpr u32 kMaxBasic = 0x16, kMaxExtended = 0x80000008;
 
@@ -179,22 +195,32 @@ CpuidRegs cpuid(const Cpu& c, u32 leaf, u32 subleaf) {
   }
 }
 
+namespace {
+std::string known_models() {
+  std::string all;
+  for (const char* n : kModels) all += std::string(all.empty() ? "" : ", ") + n;
+  return all;
+}
+}  // namespace
+
 CpuModel make_model(const std::string& name, const std::vector<std::string>& names, unsigned count, unsigned physical_address_bits, u64 tsc_hz) {
   std::string lower = name;
   for (char& ch : lower) if (ch >= 'A' && ch <= 'Z') ch = static_cast<char>(ch + 32);
   for (const char* amd : {"amd", "epyc", "opteron", "ryzen", "phenom", "athlon", "k8", "bulldozer", "zen"})
     if (lower.find(amd) != std::string::npos)
-      throw std::invalid_argument("CPU model '" + name + "': AMD processors (SVM, NPT) are out of scope; the models are: server");
-  if (lower != "server") throw std::invalid_argument("unknown CPU model '" + name + "'; the models are: server");
+      throw std::invalid_argument("CPU model '" + name + "': AMD processors (SVM, NPT) are out of scope; the models are: " + known_models());
+  const auto which = std::find(kModels.begin(), kModels.end(), lower);
+  if (which == kModels.end()) throw std::invalid_argument("unknown CPU model '" + name + "'; the models are: " + known_models());
   if (count < 1 || count > 255) throw std::invalid_argument("number of processors: 1 to 255");
   if (physical_address_bits < 36 || physical_address_bits > 52) throw std::invalid_argument("physical address bits: 36 to 52");
   if (tsc_hz < 1'000'000 || tsc_hz > 65'000'000'000) throw std::invalid_argument("TSC frequency: 1 MHz to 65 GHz");
   CpuModel m;
+  m.name = lower;
   m.brand = "Vitrine x86-64 processor";
   m.count = count;
   m.physical_address_bits = physical_address_bits;
   m.tsc_hz = tsc_hz;
-  for (const FeatureRow& f : kFeatures) m.features[static_cast<std::size_t>(f.feature)] = f.server;
+  for (const FeatureRow& f : kFeatures) m.features[static_cast<std::size_t>(f.feature)] = f.models >> (which - kModels.begin()) & 1;
   m.features[static_cast<std::size_t>(F::htt)] = count > 1;
   for (const std::string& n : names) {
     if (n.size() < 2 || (n[0] != '+' && n[0] != '-')) throw std::invalid_argument("CPU feature '" + n + "': write +name or -name");
@@ -209,7 +235,17 @@ CpuModel make_model(const std::string& name, const std::vector<std::string>& nam
     if (n[0] == '+' && std::find(std::begin(kNotModelled), std::end(kNotModelled), row->feature) != std::end(kNotModelled))
       throw std::invalid_argument("CPU feature '" + wanted + "' is not modelled");
     m.features[static_cast<std::size_t>(row->feature)] = n[0] == '+';
+    if (n[0] == '-')  // what needs it goes with it; asked for later, it is an error below
+      for (bool more = true; more;) {
+        more = false;
+        for (auto& [feature, needs] : kNeeds)
+          if (m.has(feature) && !m.has(needs)) m.features[static_cast<std::size_t>(feature)] = false, more = true;
+      }
   }
+  for (auto& [feature, needs] : kNeeds)
+    if (m.has(feature) && !m.has(needs))
+      throw std::invalid_argument(std::string("CPU feature '") + name_of(feature) + "' needs '" + name_of(needs) + "', which model '" + lower +
+                                  "' does not have as given: write +" + name_of(needs) + " before it");
   return m;
 }
 

@@ -102,7 +102,7 @@ unsigned operand_size(unsigned code, const Prefixes& x, const Pattern& p, u32 at
 }
 
 /// ModRM memory form.   SDM 2A "Addressing-Mode Encoding of ModR/M and SIB Bytes"
-void memory_operand(Bytes& b, Insn& i, u8 modrm, unsigned asz, const Prefixes& x) {
+void memory_operand(Bytes& b, Insn& i, u8 modrm, unsigned asz, const Prefixes& x, bool vsib) {
   const unsigned mod = modrm >> 6, rm = modrm & 7;
   unsigned scale = 0;
   i.index = kZeroReg;
@@ -123,7 +123,7 @@ void memory_operand(Bytes& b, Insn& i, u8 modrm, unsigned asz, const Prefixes& x
       base = sib & 7;
       const unsigned index = ((sib >> 3) & 7) | (x.rex & 2 ? 8 : 0);
       scale = sib >> 6;
-      i.index = index == 4 ? kZeroReg : static_cast<u8>(index);
+      i.index = index == 4 && !vsib ? kZeroReg : static_cast<u8>(index);
       none = base == 5 && mod == 0;
     } else if (rm == 5 && mod == 0) {
       none = true;  // 64-bit mode: relative to rip, the caller sees to it
@@ -265,7 +265,7 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
     memory = (modrm >> 6) != 3 && !(d.attrs & attr::cr_dr);
     i.reg = p.byte_reg ? byte_slot(reg) : static_cast<u8>(reg);
     if (memory) {
-      memory_operand(b, i, modrm, asz, x);
+      memory_operand(b, i, modrm, asz, x, p.vsib);
       rip_relative = code == 2 && (modrm & 0xc7) == 5;
       if (rip_relative) i.rm = kRipReg;
     } else {
@@ -316,10 +316,13 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
   }
 
   if (x.lock && !((d.attrs & attr::lockable) && memory)) return emit(kUndefined);
+  if (p.vex && !p.vvvv && x.vvvv) return emit(kUndefined);
+  if (p.vsib && (asz == 0 || (modrm & 7) != 4)) return emit(kUndefined);
   if ((d.attrs & attr::mmx) && (mode & mode_bit::mmx_ud)) return emit(kUndefined);
   if ((d.attrs & attr::sse) && (mode & mode_bit::sse_ud)) return emit(kUndefined);
   if ((d.attrs & attr::avx) && (mode & mode_bit::avx_ud)) return emit(kUndefined);
-  if ((d.attrs & (attr::x87 | attr::mmx | attr::sse | attr::avx)) && !(mode & mode_bit::x87_ok)) return emit(kNoDevice);
+  if ((d.attrs & (attr::x87 | attr::mmx | attr::sse)) && !(mode & mode_bit::x87_ok)) return emit(kNoDevice);
+  if ((d.attrs & attr::avx) && !(mode & mode_bit::vex_ok)) return emit(kNoDevice);
   i.fn = d.fn[osz][memory];
   if (code == 2 && (!memory || ea == Ea::plain64)) {
     const auto& views = d.fn64[osz];

@@ -57,6 +57,8 @@ void parse_operands(Pattern& p, const Def& d) {
     const char kind = t[0];
     const bool byte = t.size() == 2 && t[1] == 'b';
     if (kind == 'M') p.memory_only = true;
+    if (kind == 'H' || kind == 'B') p.vvvv = true;
+    if (t == "Mvsib") p.vsib = true;
     if (t.size() > 1 && (kind == 'R' || kind == 'U' || kind == 'N') && std::islower(t[1])) p.register_only = p.modrm && !(d.attrs & attr::cr_dr);
     if (byte && (kind == 'E' || kind == 'M' || kind == 'R')) p.byte_rm = true;
     if (byte && kind == 'G') p.byte_reg = true;
@@ -110,7 +112,7 @@ const std::vector<Def>& all_rows() {
   static const std::vector<Def> rows = [] {
     std::vector<Def> v;
     for (auto part : {alu_rows, move_rows, shift_rows, muldiv_rows, bit_rows, branch_rows, string_rows, flag_rows, io_rows, system_rows, vmx_rows,
-                      x87_rows, mmx_rows, sse_rows, xsave_rows})
+                      x87_rows, mmx_rows, sse_rows, xsave_rows, avx_rows, crypto_rows})
       for (const Def& d : part()) v.push_back(d);
     return v;
   }();

@@ -24,6 +24,8 @@ struct Pattern {
   i16 fixed = -1;          ///< whole ModRM byte
   bool fixed_r = false;    ///< ... with its low three bits free
   bool memory_only = false, register_only = false;
+  bool vvvv = false;       ///< VEX.vvvv is an operand
+  bool vsib = false;       ///< the memory operand's index is a vector register
   bool byte_reg = false, byte_rm = false;
   Imm imm = Imm::none, imm2 = Imm::none;
 };

@@ -119,7 +119,6 @@ template <class C, class T, bool M>
 Next rorx(C& c, const Insn& i) {
   if constexpr (sizeof(T) == 2) return c.ud();
   else {
-    if (i.vvvv != 0) return c.ud();
     T v;
     if (!source<C, T, M>(c, i, v)) return Next::fault;
     const unsigned n = static_cast<unsigned>(i.imm) & kCountMask<T>;

@@ -77,8 +77,10 @@ Exact normalize(bool sign, i32 exp, u128 sig) {
   return {sign, exp - static_cast<i32>(n), sig << n};
 }
 
+Num unpack(u16 v) { return unpack_ieee(v, 10, 15, false); }
 Num unpack(u32 v, bool daz) { return unpack_ieee(v, 23, 127, daz); }
 Num unpack(u64 v, bool daz) { return unpack_ieee(v, 52, 1023, daz); }
+u16 pack16(const Num& a) { return pack_ieee<u16>(a, 10, 15); }
 u32 pack32(const Num& a) { return pack_ieee<u32>(a, 23, 127); }
 u64 pack64(const Num& a) { return pack_ieee<u64>(a, 52, 1023); }
 
@@ -220,6 +222,37 @@ Num mul(Env& e, const Num& a, const Num& b, const Format& f) {
   if (any_inf) return {Kind::inf, sign, false, 0, kTop};
   if (any_zero) return {Kind::zero, sign};
   return round(e, normalize(sign, a.exp + b.exp + 1, static_cast<u128>(a.sig) * b.sig), f);
+}
+
+// Significands of at most 53 bits: the product's 106 leave room in 128 for the carry, and for guard bits where the smaller addend
+// has to be cut short, which happens only when its distance keeps cancellation to one bit.
+Num fused_multiply_add(Env& e, const Num& a, const Num& b, const Num& c, bool negate_product, const Format& f) {
+  const bool sign = (a.sign != b.sign) != negate_product;
+  const bool any_inf = a.kind == Kind::inf || b.kind == Kind::inf, any_zero = a.kind == Kind::zero || b.kind == Kind::zero;
+  if (a.nan() || b.nan() || c.nan()) {
+    for (const Num* n : {&a, &b, &c}) if (n->kind == Kind::snan) e.flags |= IE;
+    if (!a.nan() && !b.nan() && any_inf && any_zero) e.flags |= IE;
+    return quiet(a.nan() ? a : b.nan() ? b : c);
+  }
+  if (any_inf && any_zero) return invalid(e);
+  if (any_inf && c.kind == Kind::inf && c.sign != sign) return invalid(e);
+  if (a.denormal || b.denormal || c.denormal) e.flags |= DE;
+  if (any_inf) return {Kind::inf, sign, false, 0, kTop};
+  if (c.kind == Kind::inf) return c;
+  const bool zero_sign = e.rc == Round::down;
+  if (any_zero) {
+    if (c.kind == Kind::zero) return {Kind::zero, sign == c.sign ? sign : zero_sign};
+    return round(e, exact(c), f);
+  }
+  const Exact product = normalize(sign, a.exp + b.exp + 1, static_cast<u128>(a.sig) * b.sig);
+  if (c.kind == Kind::zero) return round(e, product, f);
+  const Exact addend = exact(c);
+  const bool swap = product.exp < addend.exp || (product.exp == addend.exp && product.sig < addend.sig);
+  const Exact &x = swap ? addend : product, &y = swap ? product : addend;
+  const u128 big = x.sig >> 1, small = shift_right_jam(y.sig >> 1, static_cast<unsigned>(std::min(x.exp - y.exp, 200)));
+  const u128 sum = x.sign == y.sign ? big + small : big - small;
+  if (!sum) return {Kind::zero, zero_sign};
+  return round(e, normalize(x.sign, x.exp + 1, sum), f);
 }
 
 u64 divide_step(u64& remainder, u64 b) {

@@ -20,7 +20,7 @@ struct Format {
   i32 emin, emax;      ///< exponents of normal numbers
   friend bool operator==(const Format&, const Format&) = default;
 };
-inline constexpr Format kF32{24, -126, 127}, kF64{53, -1022, 1023}, kF80{64, -16382, 16383};
+inline constexpr Format kF16{11, -14, 15}, kF32{24, -126, 127}, kF64{53, -1022, 1023}, kF80{64, -16382, 16383};
 
 /// Control of one operation, and the flags it raises.
 struct Env {
@@ -62,12 +62,15 @@ u128 shift_right_jam(u128 v, unsigned n);
 inline Exact exact(const Num& a) { return {a.sign, a.exp, static_cast<u128>(a.sig) << 64}; }
 
 /// Encodings. `unpack` applies DAZ (SSE); FLD and friends have none.
+Num unpack(u16 v);
 Num unpack(u32 v, bool daz = false);
 Num unpack(u64 v, bool daz = false);
 Num unpack(const X87Reg& v);
+u16 pack16(const Num& a);
 u32 pack32(const Num& a);
 u64 pack64(const Num& a);
 X87Reg pack80(const Num& a);
+inline void pack(const Num& a, u16& v) { v = pack16(a); }
 inline void pack(const Num& a, u32& v) { v = pack32(a); }
 inline void pack(const Num& a, u64& v) { v = pack64(a); }
 inline void pack(const Num& a, X87Reg& v) { v = pack80(a); }
@@ -83,6 +86,9 @@ Num propagate(Env& e, const Num& a);
 Num add(Env& e, const Num& a, const Num& b, const Format& f);
 Num sub(Env& e, const Num& a, Num b, const Format& f);
 Num mul(Env& e, const Num& a, const Num& b, const Format& f);
+/// a * b + c (the product negated where asked for) with one rounding; for formats of up to 53 bits. A NaN among them is passed on
+/// in the order a, b, c.
+Num fused_multiply_add(Env& e, const Num& a, const Num& b, const Num& c, bool negate_product, const Format& f);
 Num div(Env& e, const Num& a, const Num& b, const Format& f);
 Num sqrt(Env& e, const Num& a, const Format& f);
 /// To another format. `denormals`: the operand may raise DE (not when an x87 register is stored).

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// SSE and SSE2 conversions between floats and integers.   SDM 1 "SSE2 Conversion Instructions"
+/// SSE and SSE2 conversions between floats and integers, with AVX's forms of them.   SDM 1 "SSE2 Conversion Instructions"
 /// Out of range and NaN: IE, and the integer indefinite (80..0).
 #include "insn/sse_float.hpp"
+#include "insn/vector.hpp"
 
 namespace vt::cpu {
 namespace {
@@ -21,35 +22,35 @@ To change(Env& e, From v) { return encode<To>(sf::convert(e, number(e, v), kForm
 
 // --- scalars ----------------------------------------------------------------------------------------------
 
-template <class C, bool M, class T, class I, bool Truncate>
+template <class C, bool M, class, class U, class T, bool Truncate>
 Next to_gpr(C& c, const Insn& i) {  // CVTSS2SI, CVTTSD2SI ...
   T v;
-  if (!xmm_low_source<C, M>(c, i, v)) return Next::fault;
+  if (!low_source<M>(c, i, v)) return Next::fault;
   Env e = sse_env(c);
-  const I n = to_integer<I>(e, v, Truncate);
+  const auto n = to_integer<std::make_signed_t<U>>(e, v, Truncate);
   if (!sse_settle(c, e)) return Next::fault;
-  c.template set_reg<std::make_unsigned_t<I>>(i.reg, static_cast<std::make_unsigned_t<I>>(n));
+  c.template set_reg<U>(i.reg, static_cast<U>(n));
   return Next::seq;
 }
-template <class C, bool M, class T, class I>
+template <class C, bool M, class E, class U, class T>
 Next from_gpr(C& c, const Insn& i) {  // CVTSI2SS, CVTSI2SD
-  I v;
+  std::make_signed_t<U> v;
   if constexpr (M) { if (!c.load(i, v)) return Next::fault; }
-  else v = static_cast<I>(c.r[i.rm]);
+  else v = static_cast<std::make_signed_t<U>>(c.r[i.rm]);
   Env e = sse_env(c);
   const T x = from_integer<T>(e, v);
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm_low(c, i.reg, x);
+  set_low<E>(c, i, x);
   return Next::seq;
 }
-template <class C, bool M, class To, class From>
+template <class C, bool M, class E, class To, class From>
 Next cvt_scalar(C& c, const Insn& i) {  // CVTSS2SD, CVTSD2SS
   From v;
-  if (!xmm_low_source<C, M>(c, i, v)) return Next::fault;
+  if (!low_source<M>(c, i, v)) return Next::fault;
   Env e = sse_env(c);
   const To x = change<To>(e, v);
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm_low(c, i.reg, x);
+  set_low<E>(c, i, x);
   return Next::seq;
 }
 
@@ -67,15 +68,24 @@ Out convert_lanes(Env& e, const In& from) {
   for (std::size_t k = 0; k < std::min(x.size(), to.size()); ++k) to[k] = Op::template f<To>(e, x[k]);
   return from_lanes<Out>(to);
 }
-template <class C, bool M, class To, class From, class Op>
+// As many lanes as the wider side has room for. A narrower source in memory is no more than those, and needs no alignment.
+template <class C, bool M, class E, class To, class From, class Op>
 Next cvt_packed(C& c, const Insn& i) {
-  V128 from{};
-  if constexpr (M && sizeof(To) > sizeof(From)) { if (!c.load(i, from.q[0])) return Next::fault; }
-  else if (!xmm_source<C, M>(c, i, from)) return Next::fault;
+  constexpr std::size_t n = sizeof(Vec<E>) / std::max(sizeof(To), sizeof(From));
+  std::array<From, n> from;
+  if constexpr (sizeof(To) > sizeof(From)) {
+    if (!low_source<M>(c, i, from)) return Next::fault;
+  } else {
+    Vec<E> v;
+    if (!source<E, M>(c, i, v)) return Next::fault;
+    from = lanes_of<From>(v);
+  }
   Env e = sse_env(c);
-  const V128 to = convert_lanes<Op, To, From, V128>(e, from);
+  std::array<To, n> to;
+  for (std::size_t k = 0; k < n; ++k) to[k] = Op::template f<To>(e, from[k]);
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm(c, i.reg, to);
+  if constexpr (sizeof(To) < sizeof(From)) set_zeroed<E>(c, i.reg, to);
+  else set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(to));
   return Next::seq;
 }
 // To an MMX register: from 64 bits (singles) or 128 bits (doubles, aligned).
@@ -114,36 +124,36 @@ Next from_mmx(C& c, const Insn& i) {
 using C = Cpu;
 using enum Feature;
 constexpr u32 S = attr::sse, SM = attr::sse | attr::mmx;
-// 64-bit general registers with REX.W: f<C, M, A..., i32 or i64, Z...>
-#define VT_GPR(f, T, ...) {{run<C, f<C, false, T, i32 __VA_ARGS__>, true>, run<C, f<C, true, T, i32 __VA_ARGS__>, true>}, \
-  {run<C, f<C, false, T, i32 __VA_ARGS__>, true>, run<C, f<C, true, T, i32 __VA_ARGS__>, true>}, \
-  {run<C, f<C, false, T, i64 __VA_ARGS__>, true>, run<C, f<C, true, T, i64 __VA_ARGS__>, true>}}
-#define VT_COMMA ,
+#define VT_TO_GPR(name, pp, op, feature, T, Truncate) \
+  {name, pp " 0F " op " /r", "Gd/q,Wx", S, feature, VT_EW(to_gpr, Sse, T, Truncate)}, {"V" name, "VEX.LIG." pp ".0F " op " /r", "Gd/q,Wx", attr::avx, avx, VT_EW(to_gpr, Vex128, T, Truncate)}
+#define VT_FROM_GPR(name, pp, feature, T) \
+  {name, pp " 0F 2A /r", "Vx,Ed/q", S, feature, VT_EW(from_gpr, Sse, T)}, {"V" name, "VEX.LIG." pp ".0F 2A /r", "Vx,Hx,Ed/q", attr::avx, avx, VT_EW(from_gpr, Vex128, T)}
+#define VT_CVT(name, pp, op, To, From, Op) VT_2(name, pp, 0F, op " /r", "", sse2, avx, cvt_packed, To, From, Op)
 constexpr Def kRows[] = {
   {"CVTPI2PS",  "NP 0F 2A /r", "Vq,Nq",    SM, sse,  VT_OP(from_mmx, u32)},
   {"CVTPI2PS",  "NP 0F 2A /r", "Vq,Mq",    S,  sse,  VT_OP(from_mmx, u32)},
   {"CVTPI2PD",  "66 0F 2A /r", "Vdq,Nq",   SM, sse2, VT_OP(from_mmx, u64)},
   {"CVTPI2PD",  "66 0F 2A /r", "Vdq,Mq",   S,  sse2, VT_OP(from_mmx, u64)},
-  {"CVTSI2SS",  "F3 0F 2A /r", "Vd,Ed/q",  S,  sse,  VT_GPR(from_gpr, u32)},
-  {"CVTSI2SD",  "F2 0F 2A /r", "Vq,Ed/q",  S,  sse2, VT_GPR(from_gpr, u64)},
   {"CVTTPS2PI", "NP 0F 2C /r", "Pq,Wq",    SM, sse,  VT_OP(to_mmx, u32, true)},
   {"CVTTPD2PI", "66 0F 2C /r", "Pq,Wdq",   SM, sse2, VT_OP(to_mmx, u64, true)},
-  {"CVTTSS2SI", "F3 0F 2C /r", "Gd/q,Wd",  S,  sse,  VT_GPR(to_gpr, u32, VT_COMMA true)},
-  {"CVTTSD2SI", "F2 0F 2C /r", "Gd/q,Wq",  S,  sse2, VT_GPR(to_gpr, u64, VT_COMMA true)},
   {"CVTPS2PI",  "NP 0F 2D /r", "Pq,Wq",    SM, sse,  VT_OP(to_mmx, u32, false)},
   {"CVTPD2PI",  "66 0F 2D /r", "Pq,Wdq",   SM, sse2, VT_OP(to_mmx, u64, false)},
-  {"CVTSS2SI",  "F3 0F 2D /r", "Gd/q,Wd",  S,  sse,  VT_GPR(to_gpr, u32, VT_COMMA false)},
-  {"CVTSD2SI",  "F2 0F 2D /r", "Gd/q,Wq",  S,  sse2, VT_GPR(to_gpr, u64, VT_COMMA false)},
-  {"CVTPS2PD",  "NP 0F 5A /r", "Vdq,Wq",   S,  sse2, VT_OP(cvt_packed, u64, u32, Widen)},
-  {"CVTPD2PS",  "66 0F 5A /r", "Vdq,Wdq",  S,  sse2, VT_OP(cvt_packed, u32, u64, Widen)},
-  {"CVTSS2SD",  "F3 0F 5A /r", "Vq,Wd",    S,  sse2, VT_OP(cvt_scalar, u64, u32)},
-  {"CVTSD2SS",  "F2 0F 5A /r", "Vd,Wq",    S,  sse2, VT_OP(cvt_scalar, u32, u64)},
-  {"CVTDQ2PS",  "NP 0F 5B /r", "Vdq,Wdq",  S,  sse2, VT_OP(cvt_packed, u32, u32, FromInt)},
-  {"CVTPS2DQ",  "66 0F 5B /r", "Vdq,Wdq",  S,  sse2, VT_OP(cvt_packed, u32, u32, ToInt<false>)},
-  {"CVTTPS2DQ", "F3 0F 5B /r", "Vdq,Wdq",  S,  sse2, VT_OP(cvt_packed, u32, u32, ToInt<true>)},
-  {"CVTTPD2DQ", "66 0F E6 /r", "Vdq,Wdq",  S,  sse2, VT_OP(cvt_packed, u32, u64, ToInt<true>)},
-  {"CVTDQ2PD",  "F3 0F E6 /r", "Vdq,Wq",   S,  sse2, VT_OP(cvt_packed, u64, u32, FromInt)},
-  {"CVTPD2DQ",  "F2 0F E6 /r", "Vdq,Wdq",  S,  sse2, VT_OP(cvt_packed, u32, u64, ToInt<false>)},
+  VT_FROM_GPR("CVTSI2SS", "F3", sse, u32),
+  VT_FROM_GPR("CVTSI2SD", "F2", sse2, u64),
+  VT_TO_GPR("CVTTSS2SI", "F3", "2C", sse, u32, true),
+  VT_TO_GPR("CVTTSD2SI", "F2", "2C", sse2, u64, true),
+  VT_TO_GPR("CVTSS2SI", "F3", "2D", sse, u32, false),
+  VT_TO_GPR("CVTSD2SI", "F2", "2D", sse2, u64, false),
+  VT_CVT("CVTPS2PD", "NP", "5A", u64, u32, Widen),
+  VT_CVT("CVTPD2PS", "66", "5A", u32, u64, Widen),
+  VT_3S("CVTSS2SD", "F3", 0F, "5A /r", "", sse2, cvt_scalar, u64, u32),
+  VT_3S("CVTSD2SS", "F2", 0F, "5A /r", "", sse2, cvt_scalar, u32, u64),
+  VT_CVT("CVTDQ2PS", "NP", "5B", u32, u32, FromInt),
+  VT_CVT("CVTPS2DQ", "66", "5B", u32, u32, ToInt<false>),
+  VT_CVT("CVTTPS2DQ", "F3", "5B", u32, u32, ToInt<true>),
+  VT_CVT("CVTTPD2DQ", "66", "E6", u32, u64, ToInt<true>),
+  VT_CVT("CVTDQ2PD", "F3", "E6", u64, u32, FromInt),
+  VT_CVT("CVTPD2DQ", "F2", "E6", u32, u64, ToInt<false>),
 };
 
 }  // namespace

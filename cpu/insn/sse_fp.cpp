@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// SSE to SSE3 arithmetic and comparison of floats.   SDM 2A, 2B
+/// SSE to SSE3 arithmetic and comparison of floats, with AVX's forms of them.   SDM 2A, 2B
 #include "insn/sse_float.hpp"
+#include "insn/vector.hpp"
 
 namespace vt::cpu {
 namespace {
-using sf::Env, sf::Format, sf::Kind, sf::Num, sf::Order;
+using sf::Env, sf::Kind, sf::Num, sf::Order;
 
 // Operations on one lane: T is u32 or u64, the encoding; `a` the destination.
 struct Add { template <class T> static T f(Env& e, T a, T b) { return encode<T>(sf::add(e, number(e, a), number(e, b), kFormat<T>)); } };
@@ -25,94 +26,101 @@ struct MinMax {
   }
 };
 
-// Packed, or the lowest lane only with the rest of the destination kept.
-template <class C, bool M, class T, class Op>
-Next packed(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  auto x = lanes_of<T>(xmm(c, i.reg));
+// Packed, or the lowest lane only with the rest of the first source kept.
+template <class C, bool M, class E, class T, class Op>
+Next arith(C& c, const Insn& i) {
+  Vec<E> b;
+  if (!source<E, M>(c, i, b)) return Next::fault;
+  auto x = lanes_of<T>(first<E>(c, i));
   const auto y = lanes_of<T>(b);
   Env e = sse_env(c);
   for (std::size_t k = 0; k < x.size(); ++k) x[k] = Op::f(e, x[k], y[k]);
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm(c, i.reg, from_lanes<V128>(x));
+  set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(x));
   return Next::seq;
 }
-template <class C, bool M, class T, class Op>
+template <class C, bool M, class E, class T, class Op>
 Next scalar(C& c, const Insn& i) {
   T b;
-  if (!xmm_low_source<C, M>(c, i, b)) return Next::fault;
+  if (!low_source<M>(c, i, b)) return Next::fault;
   Env e = sse_env(c);
-  const T v = Op::f(e, xmm_low<C, T>(c, i.reg), b);
+  const T v = Op::f(e, lanes_of<T>(first<E>(c, i))[0], b);
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm_low(c, i.reg, v);
+  set_low<E>(c, i, v);
   return Next::seq;
 }
 
-// HADDPx, HSUBPx: pairs of the destination, then pairs of the source. ADDSUBPx: subtracts in even lanes.
-template <class C, bool M, class T, class Op>
+// HADDPx, HSUBPx: in each 128 bits pairs of the first source, then pairs of the second. ADDSUBPx: subtracts in even lanes.
+template <class C, bool M, class E, class T, class Op>
 Next horizontal(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  const auto x = lanes_of<T>(xmm(c, i.reg)), y = lanes_of<T>(b);
-  auto to = x;
+  Vec<E> b;
+  if (!source<E, M>(c, i, b)) return Next::fault;
+  const Vec<E> a = first<E>(c, i);
   Env e = sse_env(c);
-  const std::size_t n = x.size() / 2;
-  for (std::size_t k = 0; k < n; ++k) to[k] = Op::f(e, x[2 * k], x[2 * k + 1]), to[n + k] = Op::f(e, y[2 * k], y[2 * k + 1]);
+  for (unsigned h = 0; h < E::halves; ++h) {
+    const auto x = lanes_of<T>(a.h[h]), y = lanes_of<T>(b.h[h]);
+    auto to = x;
+    const std::size_t n = x.size() / 2;
+    for (std::size_t k = 0; k < n; ++k) to[k] = Op::f(e, x[2 * k], x[2 * k + 1]), to[n + k] = Op::f(e, y[2 * k], y[2 * k + 1]);
+    b.h[h] = from_lanes<V128>(to);
+  }
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm(c, i.reg, from_lanes<V128>(to));
+  set_vreg<E>(c, i.reg, b);
   return Next::seq;
 }
-template <class C, bool M, class T>
+template <class C, bool M, class E, class T>
 Next addsub(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  auto x = lanes_of<T>(xmm(c, i.reg));
+  Vec<E> b;
+  if (!source<E, M>(c, i, b)) return Next::fault;
+  auto x = lanes_of<T>(first<E>(c, i));
   const auto y = lanes_of<T>(b);
   Env e = sse_env(c);
   for (std::size_t k = 0; k < x.size(); ++k) x[k] = k & 1 ? Add::f(e, x[k], y[k]) : Sub::f(e, x[k], y[k]);
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm(c, i.reg, from_lanes<V128>(x));
+  set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(x));
   return Next::seq;
 }
 
 // --- comparison -------------------------------------------------------------------------------------------
 
-/// Predicates 0-7: EQ LT LE UNORD NEQ NLT NLE ORD. LT, LE and their negations signal for quiet NaNs, too.
+/// Predicates: EQ LT LE UNORD NEQ NLT NLE ORD; VEX adds EQ_UQ NGE NGT FALSE NEQ_OQ GE GT TRUE, and all again with bit 4, which turns
+/// over what quiet NaNs signal.   SDM 2A "CMPPS", table "Comparison Predicate for CMPPD and CMPPS Instructions"
 template <class T>
 T compare_mask(Env& e, T a, T b, unsigned predicate) {
+  enum : u8 { L = 1, E = 2, G = 4, U = 8 };
+  static constexpr u8 kHolds[16] = {E, L, L | E, U, L | G | U, E | G | U, G | U, L | E | G, E | U, L | U, L | E | U, 0, L | G, E | G, G, L | E | G | U};
   const unsigned base = predicate & 3;
-  const Order o = sf::compare(e, number(e, a), number(e, b), base == 0 || base == 3);
-  const bool holds = base == 0 ? o == Order::equal : base == 1 ? o == Order::less : base == 2 ? o == Order::less || o == Order::equal : o == Order::unordered;
-  return holds != (predicate >= 4) ? static_cast<T>(~T{0}) : T{0};
+  const Order o = sf::compare(e, number(e, a), number(e, b), (base == 0 || base == 3) != (predicate >= 16));
+  return kHolds[predicate & 15] >> static_cast<unsigned>(o) & 1 ? static_cast<T>(~T{0}) : T{0};
 }
-template <class C, bool M, class T>
+template <class E> unsigned predicate(const Insn& i) { return i.imm & (E::vex ? 31 : 7); }
+template <class C, bool M, class E, class T>
 Next cmp_packed(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  auto x = lanes_of<T>(xmm(c, i.reg));
+  Vec<E> b;
+  if (!source<E, M>(c, i, b)) return Next::fault;
+  auto x = lanes_of<T>(first<E>(c, i));
   const auto y = lanes_of<T>(b);
   Env e = sse_env(c);
-  for (std::size_t k = 0; k < x.size(); ++k) x[k] = compare_mask(e, x[k], y[k], i.imm & 7);
+  for (std::size_t k = 0; k < x.size(); ++k) x[k] = compare_mask(e, x[k], y[k], predicate<E>(i));
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm(c, i.reg, from_lanes<V128>(x));
+  set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(x));
   return Next::seq;
 }
-template <class C, bool M, class T>
+template <class C, bool M, class E, class T>
 Next cmp_scalar(C& c, const Insn& i) {
   T b;
-  if (!xmm_low_source<C, M>(c, i, b)) return Next::fault;
+  if (!low_source<M>(c, i, b)) return Next::fault;
   Env e = sse_env(c);
-  const T v = compare_mask(e, xmm_low<C, T>(c, i.reg), b, i.imm & 7);
+  const T v = compare_mask(e, lanes_of<T>(first<E>(c, i))[0], b, predicate<E>(i));
   if (!sse_settle(c, e)) return Next::fault;
-  set_xmm_low(c, i.reg, v);
+  set_low<E>(c, i, v);
   return Next::seq;
 }
 // COMISx, UCOMISx: OF, SF and AF are cleared.
-template <class C, bool M, class T, bool Quiet>
+template <class C, bool M, class, class T, bool Quiet>
 Next comis(C& c, const Insn& i) {
   T b;
-  if (!xmm_low_source<C, M>(c, i, b)) return Next::fault;
+  if (!low_source<M>(c, i, b)) return Next::fault;
   Env e = sse_env(c);
   const Order o = sf::compare(e, number(e, xmm_low<C, T>(c, i.reg)), number(e, b), Quiet);
   if (!sse_settle(c, e)) return Next::fault;
@@ -160,37 +168,36 @@ struct Rsqrt {
 };
 
 using C = Cpu;
-using enum Feature;
-constexpr u32 S = attr::sse;
-#define VT_ARITH(name, op, Op) \
-  {name "PS", "NP 0F " op " /r", "Vdq,Wdq", S, sse, VT_OP(packed, u32, Op)}, {name "PD", "66 0F " op " /r", "Vdq,Wdq", S, sse2, VT_OP(packed, u64, Op)}, \
-  {name "SS", "F3 0F " op " /r", "Vd,Wd", S, sse, VT_OP(scalar, u32, Op)}, {name "SD", "F2 0F " op " /r", "Vq,Wq", S, sse2, VT_OP(scalar, u64, Op)}
+#define VT_BINARY(name, op, Op) \
+  VT_3(name "PS", "NP", 0F, op " /r", "", sse, avx, arith, u32, Op), VT_3(name "PD", "66", 0F, op " /r", "", sse2, avx, arith, u64, Op), \
+  VT_3S(name "SS", "F3", 0F, op " /r", "", sse, scalar, u32, Op), VT_3S(name "SD", "F2", 0F, op " /r", "", sse2, scalar, u64, Op)
 constexpr Def kRows[] = {
-  VT_ARITH("SQRT", "51", Sqrt),
-  VT_ARITH("ADD", "58", Add),
-  VT_ARITH("MUL", "59", Mul),
-  VT_ARITH("SUB", "5C", Sub),
-  VT_ARITH("MIN", "5D", MinMax<false>),
-  VT_ARITH("DIV", "5E", Div),
-  VT_ARITH("MAX", "5F", MinMax<true>),
-  {"RSQRTPS",  "NP 0F 52 /r", "Vdq,Wdq", S, sse, VT_OP(packed, u32, Rsqrt)},
-  {"RSQRTSS",  "F3 0F 52 /r", "Vd,Wd",   S, sse, VT_OP(scalar, u32, Rsqrt)},
-  {"RCPPS",    "NP 0F 53 /r", "Vdq,Wdq", S, sse, VT_OP(packed, u32, Rcp)},
-  {"RCPSS",    "F3 0F 53 /r", "Vd,Wd",   S, sse, VT_OP(scalar, u32, Rcp)},
-  {"HADDPD",   "66 0F 7C /r", "Vdq,Wdq", S, sse3, VT_OP(horizontal, u64, Add)},
-  {"HADDPS",   "F2 0F 7C /r", "Vdq,Wdq", S, sse3, VT_OP(horizontal, u32, Add)},
-  {"HSUBPD",   "66 0F 7D /r", "Vdq,Wdq", S, sse3, VT_OP(horizontal, u64, Sub)},
-  {"HSUBPS",   "F2 0F 7D /r", "Vdq,Wdq", S, sse3, VT_OP(horizontal, u32, Sub)},
-  {"ADDSUBPD", "66 0F D0 /r", "Vdq,Wdq", S, sse3, VT_OP(addsub, u64)},
-  {"ADDSUBPS", "F2 0F D0 /r", "Vdq,Wdq", S, sse3, VT_OP(addsub, u32)},
-  {"CMPPS",    "NP 0F C2 /r ib", "Vdq,Wdq,Ib", S, sse,  VT_OP(cmp_packed, u32)},
-  {"CMPPD",    "66 0F C2 /r ib", "Vdq,Wdq,Ib", S, sse2, VT_OP(cmp_packed, u64)},
-  {"CMPSS",    "F3 0F C2 /r ib", "Vd,Wd,Ib",   S, sse,  VT_OP(cmp_scalar, u32)},
-  {"CMPSD",    "F2 0F C2 /r ib", "Vq,Wq,Ib",   S, sse2, VT_OP(cmp_scalar, u64)},
-  {"UCOMISS",  "NP 0F 2E /r", "Vd,Wd",   S, sse,  VT_OP(comis, u32, true)},
-  {"UCOMISD",  "66 0F 2E /r", "Vq,Wq",   S, sse2, VT_OP(comis, u64, true)},
-  {"COMISS",   "NP 0F 2F /r", "Vd,Wd",   S, sse,  VT_OP(comis, u32, false)},
-  {"COMISD",   "66 0F 2F /r", "Vq,Wq",   S, sse2, VT_OP(comis, u64, false)},
+  VT_2("SQRTPS", "NP", 0F, "51 /r", "", sse, avx, arith, u32, Sqrt), VT_2("SQRTPD", "66", 0F, "51 /r", "", sse2, avx, arith, u64, Sqrt),
+  VT_3S("SQRTSS", "F3", 0F, "51 /r", "", sse, scalar, u32, Sqrt), VT_3S("SQRTSD", "F2", 0F, "51 /r", "", sse2, scalar, u64, Sqrt),
+  VT_BINARY("ADD", "58", Add),
+  VT_BINARY("MUL", "59", Mul),
+  VT_BINARY("SUB", "5C", Sub),
+  VT_BINARY("MIN", "5D", MinMax<false>),
+  VT_BINARY("DIV", "5E", Div),
+  VT_BINARY("MAX", "5F", MinMax<true>),
+  VT_2("RSQRTPS", "NP", 0F, "52 /r", "", sse, avx, arith, u32, Rsqrt),
+  VT_3S("RSQRTSS", "F3", 0F, "52 /r", "", sse, scalar, u32, Rsqrt),
+  VT_2("RCPPS", "NP", 0F, "53 /r", "", sse, avx, arith, u32, Rcp),
+  VT_3S("RCPSS", "F3", 0F, "53 /r", "", sse, scalar, u32, Rcp),
+  VT_3("HADDPD", "66", 0F, "7C /r", "", sse3, avx, horizontal, u64, Add),
+  VT_3("HADDPS", "F2", 0F, "7C /r", "", sse3, avx, horizontal, u32, Add),
+  VT_3("HSUBPD", "66", 0F, "7D /r", "", sse3, avx, horizontal, u64, Sub),
+  VT_3("HSUBPS", "F2", 0F, "7D /r", "", sse3, avx, horizontal, u32, Sub),
+  VT_3("ADDSUBPD", "66", 0F, "D0 /r", "", sse3, avx, addsub, u64),
+  VT_3("ADDSUBPS", "F2", 0F, "D0 /r", "", sse3, avx, addsub, u32),
+  VT_3("CMPPS", "NP", 0F, "C2 /r ib", ",Ib", sse, avx, cmp_packed, u32),
+  VT_3("CMPPD", "66", 0F, "C2 /r ib", ",Ib", sse2, avx, cmp_packed, u64),
+  VT_3S("CMPSS", "F3", 0F, "C2 /r ib", ",Ib", sse, cmp_scalar, u32),
+  VT_3S("CMPSD", "F2", 0F, "C2 /r ib", ",Ib", sse2, cmp_scalar, u64),
+  VT_2S("UCOMISS", "NP", 0F, "2E /r", "", sse, comis, u32, true),
+  VT_2S("UCOMISD", "66", 0F, "2E /r", "", sse2, comis, u64, true),
+  VT_2S("COMISS", "NP", 0F, "2F /r", "", sse, comis, u32, false),
+  VT_2S("COMISD", "66", 0F, "2F /r", "", sse2, comis, u64, false),
 };
 
 }  // namespace

@@ -1,149 +1,164 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// SSE2 and SSSE3 packed integers on XMM registers.   SDM 2B
-#include "insn/lanes.hpp"
+/// SSE2 and SSSE3 packed integers on XMM registers, AVX's and AVX2's forms of them.   SDM 2B
+#include "insn/vector.hpp"
 
 namespace vt::cpu {
 namespace {
 using namespace lane;
 
-template <class C, bool M, class Op>
-Next packed(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  set_xmm(c, i.reg, Op::f(xmm(c, i.reg), b));
+// The count is in 128 bits, whatever the vector's length.
+template <class C, bool M, class E, class L, Shift S>
+Next shift_by(C& c, const Insn& i) {
+  Vec<Half<E>> count;
+  if (!source<Half<E>, M>(c, i, count)) return Next::fault;
+  set_vreg<E>(c, i.reg, shift<L, S>(first<E>(c, i), count.h[0].q[0]));
   return Next::seq;
 }
-template <class C, class E, Shift S>
+/// Shifts by an immediate: VEX.vvvv is the destination.
+template <class E> unsigned shifted_to(const Insn& i) { return E::vex ? i.vvvv : i.rm; }
+template <class C, bool, class E, class L, Shift S>
 Next shift_imm(C& c, const Insn& i) {
-  set_xmm(c, i.rm, shift<E, S>(xmm(c, i.rm), static_cast<u8>(i.imm)));
+  set_vreg<E>(c, shifted_to<E>(i), shift<L, S>(vreg<E>(c, i.rm), static_cast<u8>(i.imm)));
   return Next::seq;
 }
-template <class C, bool Left>
+template <class C, bool, class E, bool Left>
 Next shift_bytes(C& c, const Insn& i) {  // PSLLDQ, PSRLDQ
   const unsigned n = std::min<unsigned>(static_cast<u8>(i.imm), 16);
-  const V128 v = xmm(c, i.rm), zero{};
-  set_xmm(c, i.rm, Left ? align_right(v, zero, 16 - n) : align_right(zero, v, n));
+  Vec<E> v = vreg<E>(c, i.rm);
+  for (V128& x : v.h) x = Left ? align_right(x, V128{}, 16 - n) : align_right(V128{}, x, n);
+  set_vreg<E>(c, shifted_to<E>(i), v);
   return Next::seq;
 }
-template <class C, bool M>
+template <class C, bool M, class E>
 Next palignr(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  set_xmm(c, i.reg, align_right(xmm(c, i.reg), b, static_cast<u8>(i.imm)));
+  Vec<E> b;
+  if (!source<E, M>(c, i, b)) return Next::fault;
+  const Vec<E> a = first<E>(c, i);
+  for (unsigned h = 0; h < E::halves; ++h) b.h[h] = align_right(a.h[h], b.h[h], static_cast<u8>(i.imm));
+  set_vreg<E>(c, i.reg, b);
   return Next::seq;
 }
-// PSHUFD, PSHUFLW, PSHUFHW: E the lane, First the first of the four that move.
-template <class C, bool M, class E, unsigned First>
+// PSHUFD, PSHUFLW, PSHUFHW: L the lane, First the first of the four that move.
+template <class C, bool M, class E, class L, unsigned First>
 Next pshuf(C& c, const Insn& i) {
-  V128 b;
-  if (!xmm_source<C, M>(c, i, b)) return Next::fault;
-  set_xmm(c, i.reg, shuffle_by<E>(b, static_cast<u8>(i.imm), First));
+  Vec<E> b;
+  if (!source<E, M>(c, i, b)) return Next::fault;
+  for (V128& x : b.h) x = shuffle_by<L>(x, static_cast<u8>(i.imm), First);
+  set_vreg<E>(c, i.reg, b);
   return Next::seq;
 }
-template <class C, bool M>
+template <class C, bool M, class E>
 Next pinsrw(C& c, const Insn& i) {
   u16 v;
   if constexpr (M) { if (!c.load(i, v)) return Next::fault; }
   else v = c.template reg<u16>(i.rm);
-  auto x = lanes_of<u16>(xmm(c, i.reg));
+  auto x = lanes_of<u16>(first<E>(c, i));
   x[i.imm & 7] = v;
-  set_xmm(c, i.reg, from_lanes<V128>(x));
+  set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(x));
   return Next::seq;
 }
-template <class C>
+template <class C, bool, class E>
 Next pextrw(C& c, const Insn& i) {
   c.template set_reg<u32>(i.reg, lanes_of<u16>(xmm(c, i.rm))[i.imm & 7]);
   return Next::seq;
 }
 
 using C = Cpu;
-using enum Feature;
-constexpr u32 S = attr::sse;
+#define VT_PACKED(name, op, ...) VT_3(name, "66", 0F, op " /r", "", sse2, avx2, packed, __VA_ARGS__)
+#define VT_PACKED_38(name, op, ...) VT_3(name, "66", 0F38, op " /r", "", ssse3, avx2, packed, __VA_ARGS__)
+#define VT_SHIFT(name, op, ...) VT_3(name, "66", 0F, op " /r", "", sse2, avx2, shift_by, __VA_ARGS__)
+#define VT_SHIFT_IMM(name, op, f, ...) VT_ROW_SSE(name, "66", 0F, op " ib", "Ux,Ib", sse2, f, Sse, __VA_ARGS__), \
+  VT_ROW_VEX("V" name, "128", "66", 0F, "WIG", op " ib", "Hx,Ux,Ib", avx, f, Vex128, __VA_ARGS__), \
+  VT_ROW_VEX("V" name, "256", "66", 0F, "WIG", op " ib", "Hx,Ux,Ib", avx2, f, Vex256, __VA_ARGS__)
 constexpr Def kRows[] = {
-  {"PUNPCKLBW",  "66 0F 60 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u8, false>)},
-  {"PUNPCKLWD",  "66 0F 61 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u16, false>)},
-  {"PUNPCKLDQ",  "66 0F 62 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u32, false>)},
-  {"PACKSSWB",   "66 0F 63 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Pack<i16, i8>)},
-  {"PCMPGTB",    "66 0F 64 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i8, kGt>)},
-  {"PCMPGTW",    "66 0F 65 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i16, kGt>)},
-  {"PCMPGTD",    "66 0F 66 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i32, kGt>)},
-  {"PACKUSWB",   "66 0F 67 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Pack<i16, u8>)},
-  {"PUNPCKHBW",  "66 0F 68 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u8, true>)},
-  {"PUNPCKHWD",  "66 0F 69 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u16, true>)},
-  {"PUNPCKHDQ",  "66 0F 6A /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u32, true>)},
-  {"PACKSSDW",   "66 0F 6B /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Pack<i32, i16>)},
-  {"PUNPCKLQDQ", "66 0F 6C /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u64, false>)},
-  {"PUNPCKHQDQ", "66 0F 6D /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Unpack<u64, true>)},
-  {"PCMPEQB",    "66 0F 74 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kEq>)},
-  {"PCMPEQW",    "66 0F 75 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kEq>)},
-  {"PCMPEQD",    "66 0F 76 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u32, kEq>)},
-  {"PSRLW",      "66 0F D1 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u16, Shift::right>)},
-  {"PSRLD",      "66 0F D2 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u32, Shift::right>)},
-  {"PSRLQ",      "66 0F D3 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u64, Shift::right>)},
-  {"PADDQ",      "66 0F D4 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u64, kAdd>)},
-  {"PMULLW",     "66 0F D5 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kMulLow>)},
-  {"PSUBUSB",    "66 0F D8 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kSubSat>)},
-  {"PSUBUSW",    "66 0F D9 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kSubSat>)},
-  {"PMINUB",     "66 0F DA /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kMin>)},
-  {"PADDUSB",    "66 0F DC /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kAddSat>)},
-  {"PADDUSW",    "66 0F DD /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kAddSat>)},
-  {"PMAXUB",     "66 0F DE /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kMax>)},
-  {"PAVGB",      "66 0F E0 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kAvg>)},
-  {"PSRAW",      "66 0F E1 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u16, Shift::arithmetic>)},
-  {"PSRAD",      "66 0F E2 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u32, Shift::arithmetic>)},
-  {"PAVGW",      "66 0F E3 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kAvg>)},
-  {"PMULHUW",    "66 0F E4 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kMulHigh>)},
-  {"PMULHW",     "66 0F E5 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i16, kMulHigh>)},
-  {"PSUBSB",     "66 0F E8 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i8, kSubSat>)},
-  {"PSUBSW",     "66 0F E9 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i16, kSubSat>)},
-  {"PMINSW",     "66 0F EA /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i16, kMin>)},
-  {"PADDSB",     "66 0F EC /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i8, kAddSat>)},
-  {"PADDSW",     "66 0F ED /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i16, kAddSat>)},
-  {"PMAXSW",     "66 0F EE /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<i16, kMax>)},
-  {"PSLLW",      "66 0F F1 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u16, Shift::left>)},
-  {"PSLLD",      "66 0F F2 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u32, Shift::left>)},
-  {"PSLLQ",      "66 0F F3 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, ShiftBy<u64, Shift::left>)},
-  {"PMULUDQ",    "66 0F F4 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u64, kMulEven>)},
-  {"PMADDWD",    "66 0F F5 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, MulAddWords)},
-  {"PSADBW",     "66 0F F6 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, SumAbsDiff)},
-  {"PSUBB",      "66 0F F8 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kSub>)},
-  {"PSUBW",      "66 0F F9 /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kSub>)},
-  {"PSUBD",      "66 0F FA /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u32, kSub>)},
-  {"PSUBQ",      "66 0F FB /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u64, kSub>)},
-  {"PADDB",      "66 0F FC /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u8, kAdd>)},
-  {"PADDW",      "66 0F FD /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u16, kAdd>)},
-  {"PADDD",      "66 0F FE /r",       "Vdq,Wdq",  S, sse2,  VT_OP(packed, Each<u32, kAdd>)},
-  {"PSHUFB",     "66 0F 38 00 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, ShuffleBytes)},
-  {"PHADDW",     "66 0F 38 01 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Horizontal<u16, kAdd>)},
-  {"PHADDD",     "66 0F 38 02 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Horizontal<u32, kAdd>)},
-  {"PHADDSW",    "66 0F 38 03 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Horizontal<i16, kAddSat>)},
-  {"PMADDUBSW",  "66 0F 38 04 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, MulAddBytes)},
-  {"PHSUBW",     "66 0F 38 05 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Horizontal<u16, kSub>)},
-  {"PHSUBD",     "66 0F 38 06 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Horizontal<u32, kSub>)},
-  {"PHSUBSW",    "66 0F 38 07 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Horizontal<i16, kSubSat>)},
-  {"PSIGNB",     "66 0F 38 08 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i8, kSign>)},
-  {"PSIGNW",     "66 0F 38 09 /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i16, kSign>)},
-  {"PSIGND",     "66 0F 38 0A /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i32, kSign>)},
-  {"PMULHRSW",   "66 0F 38 0B /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i16, kMulHrs>)},
-  {"PABSB",      "66 0F 38 1C /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i8, kAbs>)},
-  {"PABSW",      "66 0F 38 1D /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i16, kAbs>)},
-  {"PABSD",      "66 0F 38 1E /r",    "Vdq,Wdq",  S, ssse3, VT_OP(packed, Each<i32, kAbs>)},
-  {"PSRLW",      "66 0F 71 /2 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u16, Shift::right>)},
-  {"PSRAW",      "66 0F 71 /4 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u16, Shift::arithmetic>)},
-  {"PSLLW",      "66 0F 71 /6 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u16, Shift::left>)},
-  {"PSRLD",      "66 0F 72 /2 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u32, Shift::right>)},
-  {"PSRAD",      "66 0F 72 /4 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u32, Shift::arithmetic>)},
-  {"PSLLD",      "66 0F 72 /6 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u32, Shift::left>)},
-  {"PSRLQ",      "66 0F 73 /2 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u64, Shift::right>)},
-  {"PSLLQ",      "66 0F 73 /6 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_imm<C, u64, Shift::left>)},
-  {"PSRLDQ",    "66 0F 73 /3 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_bytes<C, false>)},
-  {"PSLLDQ",    "66 0F 73 /7 ib",    "Udq,Ib",   S, sse2,  VT_ALL(shift_bytes<C, true>)},
-  {"PALIGNR",   "66 0F 3A 0F /r ib", "Vdq,Wdq,Ib", S, ssse3, VT_FN(palignr)},
-  {"PSHUFD",    "66 0F 70 /r ib",    "Vdq,Wdq,Ib", S, sse2, VT_OP(pshuf, u32, 0)},
-  {"PSHUFLW",   "F2 0F 70 /r ib",    "Vdq,Wdq,Ib", S, sse2, VT_OP(pshuf, u16, 0)},
-  {"PSHUFHW",   "F3 0F 70 /r ib",    "Vdq,Wdq,Ib", S, sse2, VT_OP(pshuf, u16, 4)},
-  {"PINSRW",    "66 0F C4 /r ib",    "Vdq,Ew,Ib", S, sse2, VT_FN(pinsrw)},
-  {"PEXTRW",    "66 0F C5 /r ib",    "Gd,Udq,Ib", S, sse2, VT_1(pextrw)},
+  VT_PACKED("PUNPCKLBW", "60", Unpack<u8, false>),
+  VT_PACKED("PUNPCKLWD", "61", Unpack<u16, false>),
+  VT_PACKED("PUNPCKLDQ", "62", Unpack<u32, false>),
+  VT_PACKED("PACKSSWB", "63", Pack<i16, i8>),
+  VT_PACKED("PCMPGTB", "64", Each<i8, kGt>),
+  VT_PACKED("PCMPGTW", "65", Each<i16, kGt>),
+  VT_PACKED("PCMPGTD", "66", Each<i32, kGt>),
+  VT_PACKED("PACKUSWB", "67", Pack<i16, u8>),
+  VT_PACKED("PUNPCKHBW", "68", Unpack<u8, true>),
+  VT_PACKED("PUNPCKHWD", "69", Unpack<u16, true>),
+  VT_PACKED("PUNPCKHDQ", "6A", Unpack<u32, true>),
+  VT_PACKED("PACKSSDW", "6B", Pack<i32, i16>),
+  VT_PACKED("PUNPCKLQDQ", "6C", Unpack<u64, false>),
+  VT_PACKED("PUNPCKHQDQ", "6D", Unpack<u64, true>),
+  VT_PACKED("PCMPEQB", "74", Each<u8, kEq>),
+  VT_PACKED("PCMPEQW", "75", Each<u16, kEq>),
+  VT_PACKED("PCMPEQD", "76", Each<u32, kEq>),
+  VT_SHIFT("PSRLW", "D1", u16, Shift::right),
+  VT_SHIFT("PSRLD", "D2", u32, Shift::right),
+  VT_SHIFT("PSRLQ", "D3", u64, Shift::right),
+  VT_PACKED("PADDQ", "D4", Each<u64, kAdd>),
+  VT_PACKED("PMULLW", "D5", Each<u16, kMulLow>),
+  VT_PACKED("PSUBUSB", "D8", Each<u8, kSubSat>),
+  VT_PACKED("PSUBUSW", "D9", Each<u16, kSubSat>),
+  VT_PACKED("PMINUB", "DA", Each<u8, kMin>),
+  VT_PACKED("PAND", "DB", Each<u64, kAnd>),
+  VT_PACKED("PADDUSB", "DC", Each<u8, kAddSat>),
+  VT_PACKED("PADDUSW", "DD", Each<u16, kAddSat>),
+  VT_PACKED("PMAXUB", "DE", Each<u8, kMax>),
+  VT_PACKED("PANDN", "DF", Each<u64, kAndn>),
+  VT_PACKED("PAVGB", "E0", Each<u8, kAvg>),
+  VT_SHIFT("PSRAW", "E1", u16, Shift::arithmetic),
+  VT_SHIFT("PSRAD", "E2", u32, Shift::arithmetic),
+  VT_PACKED("PAVGW", "E3", Each<u16, kAvg>),
+  VT_PACKED("PMULHUW", "E4", Each<u16, kMulHigh>),
+  VT_PACKED("PMULHW", "E5", Each<i16, kMulHigh>),
+  VT_PACKED("PSUBSB", "E8", Each<i8, kSubSat>),
+  VT_PACKED("PSUBSW", "E9", Each<i16, kSubSat>),
+  VT_PACKED("PMINSW", "EA", Each<i16, kMin>),
+  VT_PACKED("POR", "EB", Each<u64, kOr>),
+  VT_PACKED("PADDSB", "EC", Each<i8, kAddSat>),
+  VT_PACKED("PADDSW", "ED", Each<i16, kAddSat>),
+  VT_PACKED("PMAXSW", "EE", Each<i16, kMax>),
+  VT_PACKED("PXOR", "EF", Each<u64, kXor>),
+  VT_SHIFT("PSLLW", "F1", u16, Shift::left),
+  VT_SHIFT("PSLLD", "F2", u32, Shift::left),
+  VT_SHIFT("PSLLQ", "F3", u64, Shift::left),
+  VT_PACKED("PMULUDQ", "F4", Each<u64, kMulEven>),
+  VT_PACKED("PMADDWD", "F5", MulAddWords),
+  VT_PACKED("PSADBW", "F6", SumAbsDiff),
+  VT_PACKED("PSUBB", "F8", Each<u8, kSub>),
+  VT_PACKED("PSUBW", "F9", Each<u16, kSub>),
+  VT_PACKED("PSUBD", "FA", Each<u32, kSub>),
+  VT_PACKED("PSUBQ", "FB", Each<u64, kSub>),
+  VT_PACKED("PADDB", "FC", Each<u8, kAdd>),
+  VT_PACKED("PADDW", "FD", Each<u16, kAdd>),
+  VT_PACKED("PADDD", "FE", Each<u32, kAdd>),
+  VT_PACKED_38("PSHUFB", "00", ShuffleBytes),
+  VT_PACKED_38("PHADDW", "01", Horizontal<u16, kAdd>),
+  VT_PACKED_38("PHADDD", "02", Horizontal<u32, kAdd>),
+  VT_PACKED_38("PHADDSW", "03", Horizontal<i16, kAddSat>),
+  VT_PACKED_38("PMADDUBSW", "04", MulAddBytes),
+  VT_PACKED_38("PHSUBW", "05", Horizontal<u16, kSub>),
+  VT_PACKED_38("PHSUBD", "06", Horizontal<u32, kSub>),
+  VT_PACKED_38("PHSUBSW", "07", Horizontal<i16, kSubSat>),
+  VT_PACKED_38("PSIGNB", "08", Each<i8, kSign>),
+  VT_PACKED_38("PSIGNW", "09", Each<i16, kSign>),
+  VT_PACKED_38("PSIGND", "0A", Each<i32, kSign>),
+  VT_PACKED_38("PMULHRSW", "0B", Each<i16, kMulHrs>),
+  VT_2("PABSB", "66", 0F38, "1C /r", "", ssse3, avx2, packed, Each<i8, kAbs>),
+  VT_2("PABSW", "66", 0F38, "1D /r", "", ssse3, avx2, packed, Each<i16, kAbs>),
+  VT_2("PABSD", "66", 0F38, "1E /r", "", ssse3, avx2, packed, Each<i32, kAbs>),
+  VT_SHIFT_IMM("PSRLW", "71 /2", shift_imm, u16, Shift::right),
+  VT_SHIFT_IMM("PSRAW", "71 /4", shift_imm, u16, Shift::arithmetic),
+  VT_SHIFT_IMM("PSLLW", "71 /6", shift_imm, u16, Shift::left),
+  VT_SHIFT_IMM("PSRLD", "72 /2", shift_imm, u32, Shift::right),
+  VT_SHIFT_IMM("PSRAD", "72 /4", shift_imm, u32, Shift::arithmetic),
+  VT_SHIFT_IMM("PSLLD", "72 /6", shift_imm, u32, Shift::left),
+  VT_SHIFT_IMM("PSRLQ", "73 /2", shift_imm, u64, Shift::right),
+  VT_SHIFT_IMM("PSLLQ", "73 /6", shift_imm, u64, Shift::left),
+  VT_SHIFT_IMM("PSRLDQ", "73 /3", shift_bytes, false),
+  VT_SHIFT_IMM("PSLLDQ", "73 /7", shift_bytes, true),
+  VT_3("PALIGNR", "66", 0F3A, "0F /r ib", ",Ib", ssse3, avx2, palignr),
+  VT_2("PSHUFD", "66", 0F, "70 /r ib", ",Ib", sse2, avx2, pshuf, u32, 0),
+  VT_2("PSHUFLW", "F2", 0F, "70 /r ib", ",Ib", sse2, avx2, pshuf, u16, 0),
+  VT_2("PSHUFHW", "F3", 0F, "70 /r ib", ",Ib", sse2, avx2, pshuf, u16, 4),
+  VT_3X_AS("PINSRW", "128", "66", 0F, "C4 /r ib", "Vdq,Ew,Ib", "Vdq,Hdq,Ew,Ib", sse2, pinsrw),
+  VT_3X_AS("PEXTRW", "128", "66", 0F, "C5 /r ib", "Gd,Udq,Ib", "Gd,Udq,Ib", sse2, pextrw),
 };
 
 }  // namespace

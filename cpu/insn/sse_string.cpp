@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// SSE4.2 string instructions.   SDM 2B "Imm8 Control Byte Operation for PCMPESTRI / PCMPESTRM / PCMPISTRI / PCMPISTRM"
-#include "insn/fpu.hpp"
+#include "insn/vector.hpp"
 
 namespace vt::cpu {
 namespace {
@@ -63,7 +63,7 @@ unsigned implicit_length(const std::array<i32, 16>& x, unsigned n) {
   return k;
 }
 
-template <class C, bool M, bool Explicit, bool Index>
+template <class C, bool M, class E, bool Explicit, bool Index>
 Next pcmpstr(C& c, const Insn& i) {
   V128 b;
   if constexpr (M) { if (!c.load(i, b)) return Next::fault; }  // no alignment asked for
@@ -84,21 +84,21 @@ Next pcmpstr(C& c, const Insn& i) {
   } else if (imm & 0x40) {
     std::array<u8, 16> mask;
     for (unsigned k = 0; k < 16; ++k) mask[k] = result >> (imm & 1 ? k / 2 : k) & 1 ? 0xff : 0;
-    set_xmm(c, 0, from_lanes<V128>(mask));
+    set_zeroed<E>(c, 0, mask);
   } else {
-    set_xmm(c, 0, {{result, 0}});
+    set_zeroed<E>(c, 0, u64{result});
   }
   c.lf.set((result ? rflags::CF : 0) | (s.lb < s.n ? rflags::ZF : 0) | (s.la < s.n ? rflags::SF : 0) | (result & 1 ? rflags::OF : 0));
   return Next::seq;
 }
 
 using C = Cpu;
-constexpr u32 S = attr::sse;
+#define VT_STRING(name, op, ...) VT_2X(name, "66", 0F3A, op " /r ib", ",Ib", sse4_2, pcmpstr, __VA_ARGS__)
 constexpr Def kRows[] = {
-  {"PCMPESTRM", "66 0F 3A 60 /r ib", "Vdq,Wdq,Ib", S, Feature::sse4_2, VT_OP(pcmpstr, true, false)},
-  {"PCMPESTRI", "66 0F 3A 61 /r ib", "Vdq,Wdq,Ib", S, Feature::sse4_2, VT_OP(pcmpstr, true, true)},
-  {"PCMPISTRM", "66 0F 3A 62 /r ib", "Vdq,Wdq,Ib", S, Feature::sse4_2, VT_OP(pcmpstr, false, false)},
-  {"PCMPISTRI", "66 0F 3A 63 /r ib", "Vdq,Wdq,Ib", S, Feature::sse4_2, VT_OP(pcmpstr, false, true)},
+  VT_STRING("PCMPESTRM", "60", true, false),
+  VT_STRING("PCMPESTRI", "61", true, true),
+  VT_STRING("PCMPISTRM", "62", false, false),
+  VT_STRING("PCMPISTRI", "63", false, true),
 };
 
 }  // namespace

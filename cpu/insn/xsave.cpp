@@ -273,6 +273,8 @@ constexpr Def kRows[] = {
   {"FXRSTOR",  "NP 0F AE /1", "M512",   attr::x87, Feature::fxsr, VT_1(fxrstor)},
   {"LDMXCSR",  "NP 0F AE /2", "Md",     attr::sse, Feature::sse, VT_1(ldmxcsr)},
   {"STMXCSR",  "NP 0F AE /3", "Md",     attr::sse, Feature::sse, VT_1(stmxcsr)},
+  {"VLDMXCSR", "VEX.LZ.NP.0F AE /2", "Md", attr::avx, Feature::avx, VT_1(ldmxcsr)},
+  {"VSTMXCSR", "VEX.LZ.NP.0F AE /3", "Md", attr::avx, Feature::avx, VT_1(stmxcsr)},
   {"XSAVE",    "NP 0F AE /4", "M",      0, Feature::xsave, VT_ALL(xsave<C, Form::xsave>)},
   {"XRSTOR",   "NP 0F AE /5", "M",      0, Feature::xsave, VT_ALL(xrstor<C, false>)},
   {"XSAVEOPT", "NP 0F AE /6", "M",      0, Feature::xsaveopt, VT_ALL(xsave<C, Form::xsaveopt>)},

@@ -17,6 +17,7 @@ inline constexpr u16 code_size = 3,      ///< 0: 16, 1: 32, 2: 64 bits
     x87_ok = 8, mmx_ud = 0x10,           ///< CR0.TS = EM = 0; CR0.EM = 1
     sse_ud = 0x20, avx_ud = 0x40,        ///< CR0.EM or not OSFXSR; not OSXSAVE or XCR0
     protected_mode = 0x80,               ///< CR0.PE and not virtual-8086
+    vex_ok = 0x100,                      ///< CR0.TS = 0: CR0.EM does not concern VEX-encoded instructions
     single = 0x8000;                     ///< a block of one instruction: stepping, shadows, devices, the end of a slice
 }
 

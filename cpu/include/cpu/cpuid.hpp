@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// CPUID: the table of features and the leaves.   SDM 2A "CPUID-CPU Identification"
 #pragma once
+#include <array>
 #include <span>
 
 #include "cpu/model.hpp"
@@ -14,6 +15,9 @@ struct CpuidRegs {
   friend bool operator==(const CpuidRegs&, const CpuidRegs&) = default;
 };
 
+/// What `make_model` knows, and the bits of FeatureRow::models in this order.
+inline constexpr std::array<const char*, 4> kModels{"x86-64", "x86-64-v2", "x86-64-v3", "server"};
+
 /// Where CPUID shows a feature.
 struct FeatureRow {
   Feature feature;
@@ -21,7 +25,7 @@ struct FeatureRow {
   u32 leaf, subleaf;
   u8 reg;               ///< 0 EAX, 1 EBX, 2 ECX, 3 EDX
   u8 bit;
-  bool server;          ///< in the "server" model
+  u8 models;            ///< bit n: kModels[n] has it
 };
 std::span<const FeatureRow> feature_rows();
 

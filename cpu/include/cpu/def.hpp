@@ -8,7 +8,8 @@
 /// targets, "cp" far pointer, "mo" moffs; "VEX.128.66.0F38.W0 F7 /r" style for VEX (LZ/L0/128/256/LIG, NP/66/F2/F3, 0F/0F38/0F3A, W0/W1/WIG).
 /// A fixed ModRM byte is written as a byte: "0F 01 C1" is VMCALL.
 /// Operands: E M R G I J O S C D ..., only these matter to the decoder: an operand ending in 'b' in place E, M, R or G is an
-/// 8-bit register when it is a register (AH..BH coding); M: memory only (register form is #UD), R/U/N: register only.
+/// 8-bit register when it is a register (AH..BH coding); M: memory only (register form is #UD), R/U/N: register only;
+/// H and B: VEX.vvvv (without one of them it must be 1111b); Mvsib: memory with a vector of indexes.
 #pragma once
 #include <span>
 

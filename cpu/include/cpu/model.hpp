@@ -34,7 +34,8 @@ struct CpuModel {
   bool has(Feature f) const { return f == Feature::always || features[static_cast<std::size_t>(f)]; }
 };
 
-/// `names`: "+x2apic", "-vmx", applied in order. Throws std::invalid_argument with the unknown name and the known ones
+/// `name`: one of kModels (cpuid.hpp). `names`: "+x2apic", "-vmx", applied in order; "-avx" takes what needs it along, "+avx2" without "avx" is
+/// an error. Throws std::invalid_argument with the unknown name and the known ones
 /// (and says that AMD models are out of scope when one is asked for).
 CpuModel make_model(const std::string& name, const std::vector<std::string>& names, unsigned count, unsigned physical_address_bits, u64 tsc_hz);
 

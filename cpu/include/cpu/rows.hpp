@@ -80,7 +80,9 @@ std::span<const Def> system_rows();     // insn/system.cpp: MOV CR/DR, LGDT.., L
 std::span<const Def> vmx_rows();        // vmx/insns.cpp
 std::span<const Def> x87_rows();        // insn/x87.cpp
 std::span<const Def> mmx_rows();        // insn/mmx.cpp
-std::span<const Def> sse_rows();        // insn/sse*.cpp
+std::span<const Def> sse_rows();        // insn/sse*.cpp: with their VEX forms
+std::span<const Def> avx_rows();        // insn/avx*.cpp: what has no SSE form; FMA, F16C
+std::span<const Def> crypto_rows();     // insn/aes.cpp, clmul.cpp, sha.cpp
 std::span<const Def> xsave_rows();      // insn/xsave.cpp: FXSAVE, XSAVE, XGETBV, LDMXCSR, EMMS
 /// All of them, in a fixed order: Insn::row indexes this.
 const std::vector<Def>& all_rows();     // decoder.cpp
