@@ -78,6 +78,7 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   std::array<WiredOr, 4> pirq;                   ///< the pins of functions, at I/O APIC inputs 16 to 19
   std::vector<std::unique_ptr<Device>> opaque;   ///< BARs of functions that are only described
   std::vector<std::unique_ptr<VtdWindow>> vtd;
+  std::vector<NetworkCard*> cards;               ///< among the functions
 
  private:
   void add_functions();

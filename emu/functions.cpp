@@ -4,6 +4,7 @@
 
 #include "base/check.hpp"
 #include "board.hpp"
+#include "pci/virtio_net.hpp"
 
 namespace vt::emu {
 namespace {
@@ -58,6 +59,11 @@ std::unique_ptr<pci::Function> Board::make_function(const fw::PciFunction& f) {
   if (f.model == "host-bridge") return std::make_unique<pci::HostBridge>(p.ecam, p.ecam_buses, s);
   if (f.model == "isa-bridge") return std::make_unique<pci::IsaBridge>(p.pm_base, s);
   if (f.model == "dma") return timed(std::make_unique<pci::DmaFunction>(s, this, machine, machine, interrupt_line(f)));
+  if (f.model == "virtio-net") {
+    auto card = timed(std::make_unique<pci::VirtioNet>(s, this, machine, machine, interrupt_line(f)));
+    cards.push_back(card.get());
+    return card;
+  }
   close_bars(s);
   if (f.model == "scripted-dma") return timed(std::make_unique<pci::ScriptedDma>(s, this, machine, machine, script_of(f)));
   CHECK(f.model.empty(), "a model that the platform checks know and the machine does not");

@@ -117,6 +117,7 @@ void Machine::load(const std::vector<fw::Blob>& firmware, const fw::Image& image
 }
 
 pci::ConfigSpace& Machine::pci() { return board_->config; }
+const std::vector<NetworkCard*>& Machine::network_cards() const { return board_->cards; }
 const IoApic& Machine::ioapic() const { return board_->ioapic; }
 void Machine::type(u8 byte) { board_->serial.type(byte); }
 u64 Machine::retired() const {

@@ -12,6 +12,7 @@ namespace vt::fw {
 namespace {
 
 using Kind = PciBar::Kind;
+constexpr PciBar kVirtioBars[] = {{0, Kind::mem32, false, 0, 0x4000}, {1, Kind::mem32, false, 0, 0x1000}};
 constexpr PciBar kDmaBars[] = {{0, Kind::mem32, false, 0, 0x1000}};
 
 // PCI vendor 1af4 is where emulators have their devices.
@@ -19,6 +20,7 @@ constexpr FunctionModel kModels[] = {
   {"host-bridge"},
   {"isa-bridge"},
   {"dma", 0x1af4, 0x10f0, 0xff0000, 0, true, kDmaBars, 0, "our own bus master, for tests of DMA remapping (docs/dma-function.md)"},
+  {"virtio-net", 0x1af4, 0x1041, 0x020000, 1, false, kVirtioBars, 0, "a network card (VIRTIO 1.1), connected by --net"},
   {"scripted-dma"},
 };
 

@@ -105,6 +105,10 @@ void Function::build() {
     msix_table_.resize(table), msix_pending_.resize(pba);
     clear_msix();
   }
+  for (auto& c : spec_.vendor_capabilities) {
+    add_capability(0x09, c.at, last);
+    for (std::size_t i = 0; i < c.body.size(); ++i) put(static_cast<unsigned>(c.at + 2 + i), 1, c.body[i]);
+  }
 }
 
 void Function::build_bridge() {
@@ -166,6 +170,7 @@ void Function::update_bars() {
 }
 
 u32 Function::config_read(u16 reg, unsigned size) {
+  before_config_read(reg, size);
   u32 value = 0;
   for (unsigned i = 0; i < size; ++i) value |= static_cast<u32>(reg + i < space() ? value_[reg + i] : 0xff) << (8 * i);
   return value;

@@ -41,6 +41,8 @@ struct FunctionSpec {
   u8 interrupt_pin = 0, interrupt_line = 0xff;
   bool msi = false;              ///< one vector, 64-bit address, maskable
   MsixSpec msix;
+  struct Capability { u8 at = 0; std::vector<u8> body; };
+  std::vector<Capability> vendor_capabilities;  ///< after id (09H) and next, at these places: 40H to f0H, where no other capability is
   bool master = false;           ///< Bus Master Enable is on at power-up: firmware was using the device
   std::optional<u8> secondary_bus;  ///< a bridge: header type 1
   std::optional<PortType> express;
@@ -97,6 +99,7 @@ class Function {
   virtual void state(Ar& ar);
 
  protected:
+  virtual void before_config_read(u16, unsigned) {}
   virtual void after_config_write(u16, unsigned) {}   ///< registers of a derived function
   u8 byte(unsigned at) const { return value_[at]; }
   u16 word(unsigned at) const { return static_cast<u16>(value_[at] | value_[at + 1] << 8); }

@@ -11,6 +11,7 @@
 #include "cpu/cpu.hpp"
 #include "emu/bus.hpp"
 #include "emu/event_queue.hpp"
+#include "emu/network.hpp"
 #include "firmware/image.hpp"
 #include "firmware/platform.hpp"
 #include "vtd/unit.hpp"
@@ -61,6 +62,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   /// Writes to a watched page are told to memory's listeners. Counted: each call of the one needs one of the other.
   void watch_page(Hpa page);
   void unwatch_page(Hpa page);
+  /// Network cards, in the description's order.
+  const std::vector<NetworkCard*>& network_cards() const;
   /// A byte typed at the serial port: arrives there after those typed before it, at 115200 baud.
   void type(u8 byte);
 
