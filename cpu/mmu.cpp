@@ -246,6 +246,7 @@ void data_breakpoints(Cpu& c, u64 la, unsigned size, Access want) {
 /// All checks of one access, which may cross one page boundary. `explicit_` accesses fill the host-pointer cache.
 bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Span& s) {
   if (as.wide) {
+    if (explicit_ && c.host.tag == 4095 && canonical(la) && misaligned(c, la, size)) { c.raise(AC, 0); return false; }
     if (!canonical(la) || !canonical(la + size - 1)) { c.raise(as.seg == SS ? SS_ : GP, 0); return false; }
   } else {
     la = static_cast<u32>(la);

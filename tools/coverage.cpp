@@ -51,7 +51,8 @@ void instructions(Text& out) {
       {"Arithmetic and logic", cpu::alu_rows()}, {"Data movement and stack", cpu::move_rows()}, {"Shifts and rotates", cpu::shift_rows()},
       {"Multiplication and division", cpu::muldiv_rows()}, {"Bits, CRC32, decimal", cpu::bit_rows()}, {"Control transfer", cpu::branch_rows()},
       {"Strings", cpu::string_rows()}, {"Flags and miscellany", cpu::flag_rows()}, {"Ports", cpu::io_rows()}, {"System", cpu::system_rows()},
-      {"VMX", cpu::vmx_rows()}, {"x87", cpu::x87_rows()}, {"MMX", cpu::mmx_rows()}, {"SSE to SSE4.2", cpu::sse_rows()}, {"State: FXSAVE, XSAVE", cpu::xsave_rows()}};
+      {"VMX", cpu::vmx_rows()}, {"x87", cpu::x87_rows()}, {"MMX", cpu::mmx_rows()}, {"SSE to SSE4.2, AVX's forms of them", cpu::sse_rows()},
+      {"AVX, AVX2, FMA, F16C", cpu::avx_rows()}, {"AES, PCLMULQDQ, SHA", cpu::crypto_rows()}, {"State: FXSAVE, XSAVE", cpu::xsave_rows()}};
   std::size_t all = 0;
   Text table, lists;
   for (auto& g : groups) {
@@ -70,20 +71,24 @@ void instructions(Text& out) {
 
 void features(Text& out) {
   static constexpr const char* kRegisters[] = {"EAX", "EBX", "ECX", "EDX"};
-  out += "## CPUID features\n\nThe model `server` has those marked *yes*; *on request* are added with `+name`, *refused* is what has no instructions behind it.\n\n"
-         "| feature | where | `server` |\n|---|---|---|\n";
+  out += "## CPUID features\n\nThe models have those marked *yes*; *on request* are added with `+name`, *refused* is what has no instructions behind it. `-name` takes\n"
+         "along what needs it.\n\n| feature | where | `x86-64` | `x86-64-v2` | `x86-64-v3` | `server` |\n|---|---|---|---|---|---|\n";
   for (auto& f : cpu::feature_rows()) {
-    const char* how = "yes";
-    if (!f.server) {
-      how = "on request";
-      try {
-        (void)cpu::make_model("server", {Text("+") + f.name}, 1, 46, 1'000'000'000);
-      } catch (const std::invalid_argument&) {
-        how = "refused";
+    Text how;
+    for (std::size_t n = 0; n < cpu::kModels.size(); ++n) {
+      Text one = "yes";
+      if (!(f.models >> n & 1)) {
+        one = "on request";
+        try {
+          (void)cpu::make_model("server", {Text("+") + f.name}, 1, 46, 1'000'000'000);
+        } catch (const std::invalid_argument&) {
+          one = "refused";
+        }
       }
+      if (f.feature == Feature::htt) one = "with more than one processor";
+      how += fmt::format(" {} |", one);
     }
-    if (f.feature == Feature::htt) how = "with more than one processor";
-    out += fmt::format("| {} | {:02X}H{} {}[{}] | {} |\n", f.name, f.leaf, f.leaf == 7 || f.leaf == 0xd ? fmt::format(".{}", f.subleaf) : "", kRegisters[f.reg], f.bit, how);
+    out += fmt::format("| {} | {:02X}H{} {}[{}] |{}\n", f.name, f.leaf, f.leaf == 7 || f.leaf == 0xd ? fmt::format(".{}", f.subleaf) : "", kRegisters[f.reg], f.bit, how);
   }
   out += "\n";
 }

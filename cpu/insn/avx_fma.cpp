@@ -53,7 +53,12 @@ template <class C, bool M, class E>
 Next from_half(C& c, const Insn& i) {
   LaneArray<u32, Vec<E>> to;
   std::array<u16, sizeof(Vec<E>) / 4> from;
-  if (!low_source<M>(c, i, from)) return Next::fault;
+  if constexpr (M) {
+    u64 la;
+    if (!c.linear(i, sizeof from, false, la) || !load_unchecked(c, la, from, i.seg)) return Next::fault;
+  } else if (!low_source<M>(c, i, from)) {
+    return Next::fault;
+  }
   Env e = sse_env(c);
   for (std::size_t k = 0; k < to.size(); ++k) to[k] = encode<u32>(sf::convert(e, sf::unpack(from[k]), sf::kF32, false));
   if (!sse_settle(c, e)) return Next::fault;
@@ -69,12 +74,11 @@ Next to_half(C& c, const Insn& i) {
   e.ftz = false;
   if (!(i.imm & 4)) e.rc = static_cast<Round>(i.imm & 3);
   for (std::size_t k = 0; k < to.size(); ++k) to[k] = encode<u16>(sf::convert(e, number(e, from[k]), sf::kF16));
-  if constexpr (M) {  // a store that faults has raised no flags
-    u64 la;
-    if (!c.linear(i, sizeof to, true, la) || !c.probe_write(la, sizeof to, i.seg)) return Next::fault;
-    return sse_settle(c, e) && c.store_at(la, to, i.seg) ? Next::seq : Next::fault;
-  }
   if (!sse_settle(c, e)) return Next::fault;
+  if constexpr (M) {  // a store that faults leaves the flags raised
+    u64 la;
+    return c.linear(i, sizeof to, true, la) && store_unchecked(c, la, to, i.seg) ? Next::seq : Next::fault;
+  }
   set_zeroed<Vex128>(c, i.rm, to);
   return Next::seq;
 }

@@ -64,11 +64,11 @@ Next gather(C& c, const Insn& i) {
     if (!select[k]) continue;
     u64 la;
     const u64 ea = (address + (static_cast<u64>(static_cast<i64>(index[k])) << i.scale())) & wrap;
-    ok = c.linear_seg(i.seg, ea, sizeof(T), false, la) && c.load_at(la, to[k], i.seg);
+    ok = c.linear_seg(i.seg, ea, sizeof(T), false, la) && load_unchecked(c, la, to[k], i.seg);
     if (ok) select[k] = 0;
   }
   if (!ok) {
-    set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(to)), set_vreg<E>(c, i.vvvv, from_lanes<Vec<E>>(select));
+    std::memcpy(c.fpu.ymm[i.reg], to.data(), sizeof to), std::memcpy(c.fpu.ymm[i.vvvv], select.data(), sizeof select);  // the rest stays
     return Next::fault;
   }
   for (k = n; k < to.size(); ++k) to[k] = 0;

@@ -59,6 +59,18 @@ template <class C> void set_xmm(C& c, unsigned n, const V128& v) { c.fpu.ymm[n][
 template <class C, class T> T xmm_low(const C& c, unsigned n) { return static_cast<T>(c.fpu.ymm[n][0]); }
 template <class C, class T> void set_xmm_low(C& c, unsigned n, T v) { std::memcpy(&c.fpu.ymm[n][0], &v, sizeof v); }
 
+/// SDM 3A "Alignment Checking": is it on?
+template <class C>
+bool alignment_checked(const C& c) { return (c.cr0 & cr0::AM) && (c.flags & rflags::AC) && c.cpl() == 3; }
+/// Masked stores are checked as a whole, whatever is selected.
+template <class C>
+[[nodiscard]] bool aligned_if_checked(C& c, unsigned s, u64 offset, unsigned size) {
+  u64 la;
+  if (!alignment_checked(c)) return true;
+  if (!c.linear_seg(s, offset, 1, true, la)) return false;
+  return !(la & (size - 1)) || (c.raise(AC, 0), false);
+}
+
 /// 128-bit memory operands have to be aligned, whatever EFLAGS.AC says.   SDM 1 "Memory Alignment" of the SSE chapters
 template <class C, class V>
 [[nodiscard]] bool load_aligned(C& c, const Insn& i, V& v) {

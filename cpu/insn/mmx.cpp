@@ -92,10 +92,10 @@ Next mmx_movd(C& c, const Insn& i) {
 template <class C, bool M, class T>
 Next mmx_movd_store(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
+  mmx_enter(c);  // even if the store faults
   const T v = static_cast<T>(mm(c, i.reg).q[0]);
   if constexpr (M) { if (!c.store(i, v)) return Next::fault; }
   else c.template set_reg<T>(i.rm, v);
-  mmx_enter(c);
   return Next::seq;
 }
 template <class C, bool M>
@@ -109,30 +109,32 @@ Next mmx_movq(C& c, const Insn& i) {
 template <class C, bool M>
 Next mmx_movq_store(C& c, const Insn& i) {  // MOVQ, MOVNTQ
   if (!fpu_ready(c)) return Next::fault;
+  mmx_enter(c);
   const V64 v = mm(c, i.reg);
   if constexpr (M) { if (!c.store(i, v)) return Next::fault; }
   else set_mm(c, i.rm, v);
-  mmx_enter(c);
   return Next::seq;
 }
 // Bytes that are not selected are not accessed, nor can they fault.
 template <class C>
 Next maskmovq(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
+  mmx_enter(c);
   const auto data = lanes_of<u8>(mm(c, i.reg)), select = lanes_of<u8>(mm(c, i.rm));
   const u64 di = i.asz() == 2 ? c.r[7] : i.asz() == 1 ? static_cast<u32>(c.r[7]) : static_cast<u16>(c.r[7]);
   u64 la[8];
+  if (!aligned_if_checked(c, i.seg, di, 8)) return Next::fault;
   for (unsigned k = 0; k < 8; ++k)
     if (select[k] & 0x80)
       if (!c.linear_seg(i.seg, di + k, 1, true, la[k]) || !c.probe_write(la[k], 1, i.seg)) return Next::fault;
   for (unsigned k = 0; k < 8; ++k)
     if ((select[k] & 0x80) && !c.template store_at<u8>(la[k], data[k], i.seg)) return Next::fault;
-  mmx_enter(c);
   return Next::seq;
 }
 template <class C>
 Next emms(C& c, const Insn&) {
   if (!fpu_ready(c)) return Next::fault;
+  mmx_enter(c);
   c.fpu.tags = 0;
   return Next::seq;
 }

@@ -231,7 +231,6 @@ Num fused_multiply_add(Env& e, const Num& a, const Num& b, const Num& c, bool ne
   const bool any_inf = a.kind == Kind::inf || b.kind == Kind::inf, any_zero = a.kind == Kind::zero || b.kind == Kind::zero;
   if (a.nan() || b.nan() || c.nan()) {
     for (const Num* n : {&a, &b, &c}) if (n->kind == Kind::snan) e.flags |= IE;
-    if (!a.nan() && !b.nan() && any_inf && any_zero) e.flags |= IE;
     return quiet(a.nan() ? a : b.nan() ? b : c);
   }
   if (any_inf && any_zero) return invalid(e);

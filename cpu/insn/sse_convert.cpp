@@ -99,8 +99,8 @@ Next to_mmx(C& c, const Insn& i) {
   V64 to;
   if constexpr (sizeof(T) == 4) to = convert_lanes<ToInt<Truncate>, u32, T, V64>(e, V64{{from.q[0]}});
   else to = convert_lanes<ToInt<Truncate>, u32, T, V64>(e, from);
+  mmx_enter(c);  // even if an exception is raised
   if (!sse_settle(c, e)) return Next::fault;
-  mmx_enter(c);
   set_mm(c, i.reg, to);
   return Next::seq;
 }
@@ -115,8 +115,8 @@ Next from_mmx(C& c, const Insn& i) {
   V128 to = xmm(c, i.reg);
   if constexpr (sizeof(T) == 4) to.q[0] = convert_lanes<FromInt, T, u32, V64>(e, from).q[0];
   else to = convert_lanes<FromInt, T, u32, V128>(e, from);
-  if (!sse_settle(c, e)) return Next::fault;
   if (transition) mmx_enter(c);
+  if (!sse_settle(c, e)) return Next::fault;
   set_xmm(c, i.reg, to);
   return Next::seq;
 }

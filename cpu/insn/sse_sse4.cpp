@@ -146,7 +146,7 @@ Next round_scalar(C& c, const Insn& i) {
 }
 
 // DPPS, DPPD: in each 128 bits products (imm 7:4 selects), sums by pairs, results where imm 3:0 says. An unmasked exception of one
-// stage ends it before the next. Which of several NaNs is passed on is up to the implementation.
+// stage ends it before the next. Each lane adds its own side first, which decides between NaNs.
 template <class C, bool M, class E, class T>
 Next dot_product(C& c, const Insn& i) {
   Vec<E> b;
@@ -158,16 +158,12 @@ Next dot_product(C& c, const Insn& i) {
   for (std::size_t k = 0; k < x.size(); ++k)
     x[k] = i.imm >> (4 + k % n) & 1 ? encode<T>(sf::mul(e, number(e, x[k]), number(e, y[k]), kFormat<T>)) : T{0};
   if (!sse_settle(c, e)) return Next::fault;
-  for (std::size_t width = n / 2; width; width /= 2) {
-    for (std::size_t base = 0; base < x.size(); base += n)
-      for (std::size_t k = 0; k < width; ++k)
-        x[base + k] = encode<T>(sf::add(e, number(e, x[base + 2 * k]), number(e, x[base + 2 * k + 1]), kFormat<T>));
+  for (std::size_t other = 1; other < n; other *= 2) {
+    const auto t = x;
+    for (std::size_t k = 0; k < x.size(); ++k) x[k] = encode<T>(sf::add(e, number(e, t[k]), number(e, t[k ^ other]), kFormat<T>));
     if (!sse_settle(c, e)) return Next::fault;
   }
-  for (std::size_t base = 0; base < x.size(); base += n) {
-    const T sum = x[base];
-    for (std::size_t k = 0; k < n; ++k) x[base + k] = i.imm >> k & 1 ? sum : T{0};
-  }
+  for (std::size_t k = 0; k < x.size(); ++k) if (!(i.imm >> k % n & 1)) x[k] = T{0};
   set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(x));
   return Next::seq;
 }

@@ -142,8 +142,8 @@ VT_NOINLINE Next cmps(C& c, const Insn& i) {
   auto one = [&] {
     u64 first, second;
     T a, b;
-    if (!c.linear_seg(i.seg, c.r[kSi] & address_mask(i), sizeof(T), false, first) || !c.template load_at<T>(first, a, i.seg) ||
-        !c.linear_seg(ES, c.r[kDi] & address_mask(i), sizeof(T), false, second) || !c.template load_at<T>(second, b, ES))
+    if (!c.linear_seg(ES, c.r[kDi] & address_mask(i), sizeof(T), false, second) || !c.template load_at<T>(second, b, ES) ||
+        !c.linear_seg(i.seg, c.r[kSi] & address_mask(i), sizeof(T), false, first) || !c.template load_at<T>(first, a, i.seg))
       return false;
     compare(c, a, b);
     advance(c, i, kSi, sizeof(T));

@@ -144,6 +144,15 @@ Next fst_st(C& c, const Insn& i) {
   if (Pop) fpu_pop(c.fpu);
   return Next::seq;
 }
+// No check: an empty register is popped, and nothing is written.
+template <class C>
+Next fstpnce(C& c, const Insn& i) {
+  if (!fpu_ready(c)) return Next::fault;
+  fpu_settle(c, i, fpu_env(c.fpu));
+  if (!st_empty(c.fpu, 0)) set_st(c.fpu, i.rm, st(c.fpu, 0));
+  fpu_pop(c.fpu);
+  return Next::seq;
+}
 template <class C, class T, bool Pop, bool Truncate>
 Next fist(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
@@ -265,7 +274,7 @@ constexpr Def kRows[] = {
   {"FCMOVNBE", "DB D0+r", "ST", X, Feature::cmov, VT_ALL(fcmov<C, 6>)},
   {"FCMOVNU", "DB D8+r", "ST",  X, Feature::cmov, VT_ALL(fcmov<C, 7>)},
   // Aliases that the opcode map leaves blank and every x87 executes.
-  {"FSTPNCE", "D9 D8+r", "ST",  X, F, VT_ALL(fst_st<C, true>)},
+  {"FSTPNCE", "D9 D8+r", "ST",  X, F, VT_1(fstpnce)},
   {"FXCH4",   "DD C8+r", "ST",  X, F, VT_1(fxch)},
   {"FXCH7",   "DF C8+r", "ST",  X, F, VT_1(fxch)},
   {"FSTP8",   "DF D0+r", "ST",  X, F, VT_ALL(fst_st<C, true>)},

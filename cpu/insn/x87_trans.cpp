@@ -51,8 +51,9 @@ Next trigonometric(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
   const bool underflow = st_empty(c.fpu, 0);
   if (underflow || (pushes && !st_empty(c.fpu, 7))) {
-    if (!fpu_stack_fault(c, i, !underflow)) return Next::seq;
-    c.fpu.sw &= static_cast<u16>(~fsw::C2);
+    const bool masked = fpu_stack_fault(c, i, !underflow);
+    if (masked || pushes) c.fpu.sw &= static_cast<u16>(~fsw::C2);
+    if (!masked) return Next::seq;
     set_st(c.fpu, 0, kIndefinite);
     if (pushes) fpu_push(c.fpu, kIndefinite);
     return Next::seq;

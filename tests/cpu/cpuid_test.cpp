@@ -32,12 +32,12 @@ TEST(cpuid, vendor_and_signature) {
   EXPECT_EQ(m.cpu->r[2], 0x50654u) << "EDX after reset";
 }
 
-TEST(cpuid, no_hypervisor_bit_no_pmu_no_monitor_no_avx) {
+TEST(cpuid, no_hypervisor_bit_no_pmu_no_monitor) {
   TestMachine m;
   const CpuidRegs v = cpuid(*m.cpu, 1, 0);
   EXPECT_FALSE(bit(v.ecx, 31));
   EXPECT_FALSE(bit(v.ecx, 3));
-  EXPECT_FALSE(bit(v.ecx, 28));
+  EXPECT_TRUE(bit(v.ecx, 28));
   EXPECT_TRUE(bit(v.ecx, 5));
   EXPECT_TRUE(bit(v.ecx, 13));
   EXPECT_EQ(cpuid(*m.cpu, 0xa, 0), CpuidRegs{});
@@ -62,10 +62,16 @@ TEST(cpuid, osxsave_and_apic_show_the_present_state) {
 TEST(cpuid, xsave_leaf_is_consistent) {  // SDM 1 "Enumeration of CPU Support for XSAVE Instructions ..."
   TestMachine m;
   const CpuidRegs v = cpuid(*m.cpu, 0xd, 0);
-  EXPECT_EQ(v.eax, 3u);
+  EXPECT_EQ(v.eax, 7u);
   EXPECT_EQ(v.ebx, 576u);
-  EXPECT_EQ(v.ecx, 576u);
-  EXPECT_EQ(cpuid(*m.cpu, 0xd, 2), CpuidRegs{});
+  EXPECT_EQ(v.ecx, 832u);
+  EXPECT_EQ(cpuid(*m.cpu, 0xd, 2), (CpuidRegs{256, 576, 0, 0}));
+  m.cpu->xcr0 = 7;
+  EXPECT_EQ(cpuid(*m.cpu, 0xd, 0).ebx, 832u);
+  EXPECT_EQ(cpuid(*m.cpu, 0xd, 1), (CpuidRegs{15, 832, 0, 0}));
+  TestMachine plain(TestMachine::Mode::long64, {"-avx"});
+  EXPECT_EQ(cpuid(*plain.cpu, 0xd, 0), (CpuidRegs{3, 576, 576, 0}));
+  EXPECT_EQ(cpuid(*plain.cpu, 0xd, 2), CpuidRegs{});
   TestMachine n(TestMachine::Mode::long64, {"-xsave"});
   EXPECT_EQ(cpuid(*n.cpu, 0xd, 0), CpuidRegs{});
 }
@@ -117,11 +123,11 @@ std::string refusal(const std::string& model, std::vector<std::string> f, unsign
 
 TEST(model, wrong_names_are_refused_with_the_known_ones) {
   EXPECT_NE(refusal("epyc", {}).find("out of scope"), std::string::npos);
-  EXPECT_NE(refusal("pentium", {}).find("the models are: server"), std::string::npos);
+  EXPECT_NE(refusal("pentium", {}).find("the models are: x86-64, x86-64-v2, x86-64-v3, server"), std::string::npos);
   EXPECT_NE(refusal("server", {"+frob"}).find("unknown CPU feature 'frob'"), std::string::npos);
   EXPECT_NE(refusal("server", {"+frob"}).find("x2apic"), std::string::npos);
   EXPECT_NE(refusal("server", {"+svm"}).find("AMD"), std::string::npos);
-  EXPECT_NE(refusal("server", {"+avx"}).find("not modelled"), std::string::npos);
+  EXPECT_NE(refusal("server", {"+pku"}).find("not modelled"), std::string::npos);
   EXPECT_NE(refusal("server", {"vmx"}).find("+name"), std::string::npos);
   EXPECT_NE(refusal("server", {}, 0).find("processors"), std::string::npos);
   EXPECT_NE(refusal("server", {}, 1, 60).find("36 to 52"), std::string::npos);
@@ -130,6 +136,32 @@ TEST(model, wrong_names_are_refused_with_the_known_ones) {
 TEST(model, features_apply_in_order) {
   EXPECT_FALSE(make_model("server", {"-vmx"}, 1, 46, 1'000'000'000).has(Feature::vmx));
   EXPECT_TRUE(make_model("server", {"-vmx", "+vmx"}, 1, 46, 1'000'000'000).has(Feature::vmx));
+}
+
+// System V ABI, AMD64 supplement, table "Micro-Architecture Levels"
+TEST(model, levels_have_their_instruction_sets_and_no_more) {
+  auto has = [](const char* name, Feature f) { return make_model(name, {}, 1, 46, 1'000'000'000).has(f); };
+  using enum Feature;
+  for (Feature f : {cmov, cx8, fpu, fxsr, mmx, syscall, sse, sse2}) for (const char* m : kModels) EXPECT_TRUE(has(m, f)) << m;
+  for (Feature f : {cx16, lahf, popcnt, sse3, sse4_1, sse4_2, ssse3}) {
+    EXPECT_FALSE(has("x86-64", f));
+    for (const char* m : {"x86-64-v2", "x86-64-v3", "server"}) EXPECT_TRUE(has(m, f)) << m;
+  }
+  for (Feature f : {avx, avx2, bmi1, bmi2, f16c, fma, abm, movbe, xsave}) {
+    for (const char* m : {"x86-64", "x86-64-v2"}) EXPECT_FALSE(has(m, f)) << m;
+    for (const char* m : {"x86-64-v3", "server"}) EXPECT_TRUE(has(m, f)) << m;
+  }
+  for (Feature f : {aes, pclmulqdq, sha}) EXPECT_TRUE(!has("x86-64-v3", f) && has("server", f));
+  for (Feature f : {vmx, nx, x2apic, smep, pdpe1gb}) for (const char* m : kModels) EXPECT_TRUE(has(m, f)) << m;
+}
+
+TEST(model, a_feature_without_what_it_needs_is_an_error_and_goes_with_it) {
+  EXPECT_EQ(refusal("x86-64", {"+avx2"}), "CPU feature 'avx2' needs 'avx', which model 'x86-64' does not have as given: write +avx before it");
+  EXPECT_NE(refusal("server", {"-avx", "+fma"}).find("'fma' needs 'avx'"), std::string::npos);
+  const CpuModel m = make_model("server", {"-sse4_2"}, 1, 46, 1'000'000'000);
+  for (Feature f : {Feature::avx, Feature::avx2, Feature::fma, Feature::f16c}) EXPECT_FALSE(m.has(f));
+  EXPECT_TRUE(m.has(Feature::sse4_1));
+  EXPECT_TRUE(make_model("x86-64", {"+sse3", "+ssse3", "+sse4_1", "+sse4_2", "+xsave", "+avx", "+avx2"}, 1, 46, 1'000'000'000).has(Feature::avx2));
 }
 
 }  // namespace

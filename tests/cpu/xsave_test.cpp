@@ -12,12 +12,7 @@ const Code kXgetbv = {0x0f, 0x01, 0xd0}, kXsetbv = {0x0f, 0x01, 0xd1}, kLdmxcsr 
 
 /// Operand at [rsi] = kArea; XCR0 and OSXSAVE on; registers with recognisable contents.
 struct Machine : TestMachine {
-  explicit Machine(std::vector<std::string> features = {}, u64 xcr0 = 3, bool avx = false) : TestMachine(Mode::long64, features) {
-    if (avx) {  // its state component is modelled, its instructions may not be offered
-      model.features.set(static_cast<std::size_t>(Feature::avx));
-      cpu = std::make_unique<Cpu>(*this, model, 0, true);
-      enter(Mode::long64);
-    }
+  explicit Machine(std::vector<std::string> features = {}, u64 xcr0 = 3, bool avx = false) : TestMachine(Mode::long64, with(features, avx)) {
     Cpu& c = *cpu;
     c.cr4 |= cr4::OSXSAVE;
     c.xcr0 = xcr0;
@@ -28,6 +23,10 @@ struct Machine : TestMachine {
     c.fpu.mxcsr = 0x1fa0;
     for (unsigned n = 0; n < 16; ++n) for (unsigned k = 0; k < 4; ++k) c.fpu.ymm[n][k] = 0x1000 * n + k + 1;
     for (u64 k = 0; k < 1024; k += 8) poke<u64>(kArea + k, 0xcccccccccccccccc);
+  }
+  static std::vector<std::string> with(std::vector<std::string> features, bool avx) {
+    if (!avx) features.insert(features.begin(), "-avx");
+    return features;
   }
   u64 q(u64 at) { return peek<u64>(kArea + at); }
   void zero_header() { for (u64 k = 512; k < 576; k += 8) poke<u64>(kArea + k, 0); }
@@ -178,7 +177,7 @@ TEST(xsave, faults) {
     align.cpu->r[6] = kArea + 16;
     EXPECT_EQ(align.run(code), GP);
   }
-  for (const Code& code : {kXsavec, kXsaves, kXrstors}) EXPECT_EQ(Machine().run(code), UD);  // not offered
+  for (const Code& code : {kXsavec, kXsaves, kXrstors}) EXPECT_EQ(Machine({"-xsavec"}).run(code), UD);  // not offered
 }
 // SDM 1 "Standard Form of XRSTOR"
 TEST(xrstor, initialises_what_xstate_bv_leaves_out) {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "judge/classes.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vt::judge {
+namespace {
+
+using cpu::Feature;
+namespace fl = cpu::rflags;
+
+constexpr Exclusion kExclusions[] = {
+    {"JMPF CALLF RETF IRET", nullptr, "far transfers: the host's descriptor tables are its own (tests/cpu/segment_test.cpp)"},
+    {"INT INT1 INTO", nullptr, "go to the host's kernel"},
+    {"LES LDS LSS LFS LGS", nullptr, "load the host's segments"},
+    {"MOV", "8E /r", "loads the host's segments"},
+    {"POP", "07", "loads the host's segments"}, {"POP", "17", "loads the host's segments"}, {"POP", "1F", "loads the host's segments"},
+    {"POP", "0F A1", "loads the host's segments"}, {"POP", "0F A9", "loads the host's segments"},
+    {"FXSAVE FXRSTOR", nullptr, "images hold state components and pointers of the host (tests/cpu/xsave_test.cpp)"},
+    {"XSAVE XRSTOR XSAVEOPT XSAVEC XSAVES XRSTORS XGETBV XSETBV", nullptr, "the host has other state components (tests/cpu/xsave_test.cpp)"},
+    {"FNSAVE FNSTENV FRSTOR FLDENV", nullptr, "images hold the instruction and data pointers, which processors keep differently (tests/cpu/x87_test.cpp)"},
+    {"MONITOR MWAIT", nullptr, "wait"},
+};
+
+// SDM 2A, 2B: "Flags Affected" of each.
+constexpr Mask kMasks[] = {
+    {"AND OR XOR TEST", fl::AF, 0, 0, 0, false, "AF is undefined"},
+    {"SHL SHR SAR", fl::AF, fl::OF | fl::CF, 0, 0, false, "AF is undefined; OF for counts other than 1; CF for counts beyond the operand's width"},
+    {"ROL ROR RCL RCR", 0, fl::OF, 0, 0, false, "OF is undefined for counts other than 1"},
+    {"SHLD SHRD", fl::AF, fl::kArith, 0, 0, false, "AF is undefined; OF for counts other than 1; all for counts beyond the operand's width"},
+    {"MUL IMUL", fl::SF | fl::ZF | fl::AF | fl::PF, 0, 0, 0, false, "SF, ZF, AF, PF are undefined"},
+    {"DIV IDIV", fl::kArith, 0, 0, 0, false, "all are undefined"},
+    {"BT BTS BTR BTC", fl::OF | fl::SF | fl::AF | fl::PF, 0, 0, 0, false, "OF, SF, AF, PF are undefined"},
+    {"BSF BSR", fl::kArith & ~fl::ZF, 0, 0, 0, false, "all but ZF are undefined"},
+    {"TZCNT LZCNT", fl::OF | fl::SF | fl::AF | fl::PF, 0, 0, 0, false, "OF, SF, AF, PF are undefined"},
+    {"ANDN BLSR BLSMSK BLSI BZHI", fl::AF | fl::PF, 0, 0, 0, false, "AF, PF are undefined"},
+    {"BEXTR", fl::AF | fl::SF | fl::PF, 0, 0, 0, false, "AF, SF, PF are undefined"},
+    {"RCPPS RCPSS RSQRTPS RSQRTSS VRCPPS VRCPSS VRSQRTPS VRSQRTSS", 0, 0, 0, 0, true, "the manual gives a bound on the error, not the result"},
+    {"FYL2X FPTAN FPATAN FSIN FCOS FSINCOS", 0, 0, 0x82a0, 2, false, "the manual gives a bound on the error, not the result: C1 and PE follow the last bit"},
+    {"F2XM1 FYL2XP1", 0, 0, 0x82a0, 2, false, "as the other transcendentals; undefined for operands out of the manual's range", kDomain},
+    {"MASKMOVQ MASKMOVDQU VMASKMOVDQU VMASKMOVPS VMASKMOVPD VPMASKMOVD VPMASKMOVQ", 0, 0, 0, 0, false, "which byte of a page faults first is up to the processor", kCr2Page},
+    {"CALL", 0, 0, 0, 0, false, "the host has written the return address when the target turns out not to be canonical; RSP is as it was", kMemoryOfFault},
+    {"CMPS SCAS", 0, 0, 0, 0, false, "a repetition that faults: the host gives back the flags from before the instruction, the model those of the last element", kFlagsOfFault | kUpperOfFault},
+    {"MOVS STOS LODS", 0, 0, 0, 0, false, "a repetition with 32-bit addresses that faults: the host has cut RSI and RDI to 32 bits", kUpperOfFault},
+};
+
+bool in(std::span<const cpu::Def> part, const cpu::Def& d) {
+  return std::any_of(part.begin(), part.end(), [&](const cpu::Def& x) { return x.name == d.name && x.opcode == d.opcode && x.fn[1][0] == d.fn[1][0] && x.fn[1][1] == d.fn[1][1]; });
+}
+
+}  // namespace
+
+bool listed(const char* names, const std::string& name) {
+  const char* p = names;
+  while ((p = std::strstr(p, name.c_str()))) {
+    const char end = p[name.size()];
+    if ((p == names || p[-1] == ' ') && (end == 0 || end == ' ')) return true;
+    ++p;
+  }
+  return false;
+}
+std::span<const Exclusion> exclusions() { return kExclusions; }
+std::span<const Mask> masks() { return kMasks; }
+bool excluded(const cpu::Def& d) {
+  return std::any_of(std::begin(kExclusions), std::end(kExclusions), [&](const Exclusion& e) { return listed(e.names, d.name) && (!e.opcode || std::strcmp(e.opcode, d.opcode) == 0); });
+}
+const Mask* mask_of(const cpu::Def& d) {
+  for (const Mask& m : kMasks) if (listed(m.names, d.name)) return &m;
+  return nullptr;
+}
+
+const std::vector<Class>& classes() {
+  static const std::vector<Class> all = [] {
+    std::vector<Class> v = {{"integer", "Integer arithmetic, logic and moves", {}}, {"shift", "Shifts and rotates", {}}, {"muldiv", "Multiplication and division", {}},
+                            {"bit", "Bits, CRC32", {}}, {"string", "Strings", {}}, {"control", "Stack and control transfer", {}}, {"x87", "x87", {}}, {"mmx", "MMX", {}},
+                            {"sse", "SSE to SSE4.2", {}}, {"crypto", "AES, PCLMULQDQ, SHA", {}}, {"avx", "AVX", {}}, {"avx2", "AVX2", {}}, {"bmi", "BMI1, BMI2, LZCNT, ADX", {}},
+                            {"fma", "FMA", {}}, {"f16c", "F16C", {}}};
+    const auto& rows = cpu::all_rows();
+    for (unsigned n = 0; n < rows.size(); ++n) {
+      const cpu::Def& d = rows[n];
+      if (excluded(d) || (d.attrs & cpu::attr::no64)) continue;
+      std::string name;
+      const std::string op = d.name;
+      switch (d.feature) {
+        case Feature::avx: name = "avx"; break;
+        case Feature::avx2: name = "avx2"; break;
+        case Feature::fma: name = "fma"; break;
+        case Feature::f16c: name = "f16c"; break;
+        case Feature::aes: case Feature::pclmulqdq: case Feature::sha: name = "crypto"; break;
+        case Feature::bmi1: case Feature::bmi2: case Feature::abm: case Feature::adx: name = "bmi"; break;
+        default:
+          if (in(cpu::alu_rows(), d)) name = "integer";
+          else if (in(cpu::move_rows(), d)) name = listed("PUSH POP PUSHA POPA ENTER LEAVE", op) ? "control" : "integer";
+          else if (in(cpu::flag_rows(), d)) name = listed("PUSHF POPF", op) ? "control" : "integer";
+          else if (in(cpu::shift_rows(), d)) name = "shift";
+          else if (in(cpu::muldiv_rows(), d)) name = "muldiv";
+          else if (in(cpu::bit_rows(), d)) name = "bit";
+          else if (in(cpu::branch_rows(), d)) name = "control";
+          else if (in(cpu::string_rows(), d)) name = "string";
+          else if (in(cpu::x87_rows(), d)) name = "x87";
+          else if (in(cpu::mmx_rows(), d)) name = "mmx";
+          else if (in(cpu::sse_rows(), d) || listed("LDMXCSR STMXCSR", op)) name = "sse";
+      }
+      for (Class& c : v) if (c.name == name) c.rows.push_back(n);
+    }
+    return v;
+  }();
+  return all;
+}
+
+}  // namespace vt::judge

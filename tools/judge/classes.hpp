@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Which rows of the instruction tables make up a class, which are left out and why, and what is not compared and why.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cpu/rows.hpp"
+
+namespace vt::judge {
+
+struct Class {
+  std::string name, title;
+  std::vector<unsigned> rows;  ///< indexes into cpu::all_rows()
+};
+/// In the order of the table in docs/conformance.md; every row of the tables that user mode can execute is in one, or in `exclusions`.
+const std::vector<Class>& classes();
+
+/// Rows that are not run: by name, or name and opcode.
+struct Exclusion { const char *names, *opcode, *why; };
+std::span<const Exclusion> exclusions();
+bool excluded(const cpu::Def& d);
+
+/// What of a result is not compared.
+struct Mask {
+  const char* names;        ///< "SHL SHR SAR"
+  u64 flags;                ///< EFLAGS bits, in general
+  u64 flags_of_count;       ///< ... when a shift's count is not 1 (0: nothing changes)
+  u16 fsw;                  ///< bits of the x87 status word
+  unsigned ulps;            ///< x87 results may differ by so many units in the last place of 64 bits
+  bool approximate;         ///< single-precision results within 1.5 * 2^-12 of each other
+  const char* why;
+  u8 special = 0;           ///< see below
+};
+/// Only the page of CR2; memory, flags or the upper halves of RSI and RDI after a fault; results of operands the manual leaves undefined.
+inline constexpr u8 kCr2Page = 1, kMemoryOfFault = 2, kFlagsOfFault = 4, kUpperOfFault = 8, kDomain = 16;
+std::span<const Mask> masks();
+const Mask* mask_of(const cpu::Def& d);
+/// A mnemonic in a list of them.
+bool listed(const char* names, const std::string& name);
+
+}  // namespace vt::judge

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// Host against model, case by case.
+#pragma once
+#include <map>
+
+#include "judge/classes.hpp"
+#include "judge/host.hpp"
+#include "judge/model.hpp"
+
+namespace vt::judge {
+
+struct Result {
+  u64 cases = 0, faults = 0, differences = 0;
+  std::map<std::string, u64> by_name;      ///< differences
+  std::vector<std::string> reports;        ///< of the first few
+  std::vector<std::string> skipped;        ///< features that the host lacks
+};
+
+class Judge {
+ public:
+  Judge();
+  const std::string& missing() const { return host_.missing(); }
+  struct Options {
+    u64 seed = 1, first = 0, cases = 1000;
+    bool exact = false;        ///< undefined flags, too
+    unsigned reports = 20;
+  };
+  Result run(const Class& c, const Options& o);
+  /// A whole case in words: what it starts from and what came of it on both sides.
+  std::string describe(const Case& c, const Outcome& host, const Outcome& model) const;
+
+ private:
+  void place(const Case& c);
+  std::string compare(const Case& c, const Outcome& host, const Outcome& model, bool exact) const;
+  Host host_;
+  Model model_;
+  std::vector<u8> data_, stack_;  ///< what memory holds before each case
+};
+
+}  // namespace vt::judge
