@@ -48,7 +48,7 @@ constexpr FeatureRow kFeatures[] = {
     {F::smap, "smap", 7, 0, B, 20, kAll},       {F::clflushopt, "clflushopt", 7, 0, B, 23, kServer},
     {F::clwb, "clwb", 7, 0, B, 24, kServer},       {F::sha, "sha", 7, 0, B, 29, kServer},
     {F::umip, "umip", 7, 0, C, 2, 0},       {F::pku, "pku", 7, 0, C, 3, 0},
-    {F::rdpid, "rdpid", 7, 0, C, 22, 0},    {F::xsaveopt, "xsaveopt", 0xd, 1, A, 0, kServer},
+    {F::rdpid, "rdpid", 7, 0, C, 22, 0},       {F::xsaveopt, "xsaveopt", 0xd, 1, A, 0, kServer},
     {F::xsavec, "xsavec", 0xd, 1, A, 1, kServer}, {F::xgetbv1, "xgetbv1", 0xd, 1, A, 2, kServer},
     {F::xsaves, "xsaves", 0xd, 1, A, 3, kServer}, {F::lahf, "lahf", 0x80000001, 0, C, 0, kV2},
     {F::abm, "abm", 0x80000001, 0, C, 5, kV3}, {F::prefetchw, "prefetchw", 0x80000001, 0, C, 8, kServer},
@@ -162,6 +162,7 @@ CpuidRegs cpuid(const Cpu& c, u32 leaf, u32 subleaf) {
     case 7: {
       if (subleaf != 0) return {};
       CpuidRegs r = feature_bits(m, 7, 0);
+      if (m.has(F::avx2)) r.edx |= 1u << 29;  // IA32_ARCH_CAPABILITIES: says that gathers leave nothing behind
       if (m.has(F::fpu)) r.ebx |= 1u << 13;  // "Deprecates FPU CS and FPU DS values": insn/xsave.cpp saves zeros
       return r;
     }

@@ -73,7 +73,7 @@ struct Prefixes {
   u8 rep = 0;       ///< the last of F2 and F3
   u8 rex = 0;
   int seg = -1;
-  bool vex = false, vex_l = false;
+  bool vex = false, vex_l = false, bad_vex = false;
   u8 vvvv = 0;
 };
 
@@ -191,7 +191,7 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
   unsigned map = 0;
   if ((op == 0xc4 || op == 0xc5) && (code == 2 || (b.peek() >> 6) == 3) && !b.short_) {
     // SDM 2A "VEX Prefix": #UD with LOCK, 66, F2, F3 or REX before it, and outside protected mode.
-    const bool bad = x.lock || x.osz || x.rep || x.rex || !(mode & mode_bit::protected_mode);
+    x.bad_vex = x.lock || x.osz || x.rep || x.rex;
     const u8 b1 = b.next();
     u8 b2 = b1;
     x.vex = true;
@@ -210,7 +210,7 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
     x.osz = pp == 1, x.rep = pp == 2 ? 0xf3 : pp == 3 ? 0xf2 : 0;
     op = b.next();
     if (b.short_) return out_of_bytes();
-    if (bad || map < 1 || map > 3 || (code != 2 && x.vvvv > 7)) return emit(kUndefined);
+    if (!(mode & mode_bit::protected_mode) || map < 1 || map > 3 || (code != 2 && x.vvvv > 7)) return emit(kUndefined);
   } else if (b.short_) {
     return out_of_bytes();
   } else if (op == 0x0f) {
@@ -316,7 +316,7 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
   }
 
   if (x.lock && !((d.attrs & attr::lockable) && memory)) return emit(kUndefined);
-  if (p.vex && !p.vvvv && x.vvvv) return emit(kUndefined);
+  if (x.bad_vex || (p.vex && !p.vvvv && x.vvvv)) return emit(kUndefined);
   if (p.vsib && (asz == 0 || (modrm & 7) != 4)) return emit(kUndefined);
   if ((d.attrs & attr::mmx) && (mode & mode_bit::mmx_ud)) return emit(kUndefined);
   if ((d.attrs & attr::sse) && (mode & mode_bit::sse_ud)) return emit(kUndefined);

@@ -163,6 +163,8 @@ constexpr MsrRow kMsrs[] = {
     {0x079, 0x079, "IA32_BIOS_UPDT_TRIG", F::always, nullptr, set_microcode_trigger},
     {0x08b, 0x08b, "IA32_BIOS_SIGN_ID", F::always, get<&Msrs::bios_sign_id>, set<&Msrs::bios_sign_id>},
     {0x0fe, 0x0fe, "IA32_MTRRCAP", F::mtrr, constant<0x50a>, nullptr},  // ten variable ranges, fixed ranges, WC
+    // GDS_NO: gathers leave nothing behind. Xen and Linux switch AVX off where it is not told.   SDM 4 "IA32_ARCH_CAPABILITIES"
+    {0x10a, 0x10a, "IA32_ARCH_CAPABILITIES", F::avx2, constant<u64{1} << 26>, nullptr},
     {0x174, 0x174, "IA32_SYSENTER_CS", F::sep, get<&Msrs::sysenter_cs>, set<&Msrs::sysenter_cs>},
     {0x175, 0x175, "IA32_SYSENTER_ESP", F::sep, get<&Msrs::sysenter_esp>, set_canonical<&Msrs::sysenter_esp>},
     {0x176, 0x176, "IA32_SYSENTER_EIP", F::sep, get<&Msrs::sysenter_eip>, set_canonical<&Msrs::sysenter_eip>},

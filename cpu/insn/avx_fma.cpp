@@ -53,12 +53,8 @@ template <class C, bool M, class E>
 Next from_half(C& c, const Insn& i) {
   LaneArray<u32, Vec<E>> to;
   std::array<u16, sizeof(Vec<E>) / 4> from;
-  if constexpr (M) {
-    u64 la;
-    if (!c.linear(i, sizeof from, false, la) || !load_unchecked(c, la, from, i.seg)) return Next::fault;
-  } else if (!low_source<M>(c, i, from)) {
-    return Next::fault;
-  }
+  const WithoutAlignmentCheck unchecked(c);
+  if (!low_source<M>(c, i, from)) return Next::fault;
   Env e = sse_env(c);
   for (std::size_t k = 0; k < to.size(); ++k) to[k] = encode<u32>(sf::convert(e, sf::unpack(from[k]), sf::kF32, false));
   if (!sse_settle(c, e)) return Next::fault;
@@ -73,11 +69,17 @@ Next to_half(C& c, const Insn& i) {
   Env e = sse_env(c);
   e.ftz = false;
   if (!(i.imm & 4)) e.rc = static_cast<Round>(i.imm & 3);
-  for (std::size_t k = 0; k < to.size(); ++k) to[k] = encode<u16>(sf::convert(e, number(e, from[k]), sf::kF16));
+  Env masked = e;  // an unmasked overflow or underflow comes with the PE of the masked one
+  masked.masks = sf::kAll;
+  for (std::size_t k = 0; k < to.size(); ++k) {
+    to[k] = encode<u16>(sf::convert(e, number(e, from[k]), sf::kF16));
+    (void)sf::convert(masked, number(e, from[k]), sf::kF16);
+  }
+  e.flags |= masked.flags & sf::PE;
   if (!sse_settle(c, e)) return Next::fault;
   if constexpr (M) {  // a store that faults leaves the flags raised
-    u64 la;
-    return c.linear(i, sizeof to, true, la) && store_unchecked(c, la, to, i.seg) ? Next::seq : Next::fault;
+    const WithoutAlignmentCheck unchecked(c);
+    return c.store(i, to) ? Next::seq : Next::fault;
   }
   set_zeroed<Vex128>(c, i.rm, to);
   return Next::seq;

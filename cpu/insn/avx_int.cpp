@@ -53,22 +53,24 @@ Next blend_dwords(C& c, const Insn& i) {
 template <class C, class E, class Index, class T>
 Next gather(C& c, const Insn& i) {
   if (i.reg == i.vvvv || i.reg == i.index || i.vvvv == i.index) return c.ud();
+  const WithoutAlignmentCheck unchecked(c);
   constexpr unsigned n = sizeof(Vec<E>) / std::max(sizeof(Index), sizeof(T));
   const auto index = lanes_of<Index>(vreg<E>(c, i.index));
   auto to = lanes_of<T>(vreg<E>(c, i.reg)), select = lanes_of<T>(vreg<E>(c, i.vvvv));
   for (T& s : select) s = s >> (8 * sizeof(T) - 1) ? static_cast<T>(~T{0}) : T{0};
   const u64 address = c.r[i.rm] + static_cast<u64>(static_cast<i64>(i.disp)), wrap = i.asz() == 2 ? ~u64{0} : 0xffff'ffff;
-  bool ok = true;
+  bool ok = true, loaded = false;
   unsigned k = 0;
   for (; k < n && ok; ++k) {
     if (!select[k]) continue;
     u64 la;
     const u64 ea = (address + (static_cast<u64>(static_cast<i64>(index[k])) << i.scale())) & wrap;
-    ok = c.linear_seg(i.seg, ea, sizeof(T), false, la) && load_unchecked(c, la, to[k], i.seg);
-    if (ok) select[k] = 0;
+    ok = c.linear_seg(i.seg, ea, sizeof(T), false, la) && c.load_at(la, to[k], i.seg);
+    if (ok) select[k] = 0, loaded = true;
   }
   if (!ok) {
-    std::memcpy(c.fpu.ymm[i.reg], to.data(), sizeof to), std::memcpy(c.fpu.ymm[i.vvvv], select.data(), sizeof select);  // the rest stays
+    if (loaded) set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(to));
+    set_vreg<E>(c, i.vvvv, from_lanes<Vec<E>>(select));
     return Next::fault;
   }
   for (k = n; k < to.size(); ++k) to[k] = 0;

@@ -82,12 +82,13 @@ Next permil_imm(C& c, const Insn& i) {
 template <class C, bool M, class E, class T>
 Next mask_load(C& c, const Insn& i) {
   static_assert(M);
+  const WithoutAlignmentCheck unchecked(c);
   const auto select = lanes_of<T>(first<E>(c, i));
   LaneArray<T, Vec<E>> to{};
   for (unsigned k = 0; k < to.size(); ++k) {
     u64 la;
     if (!(select[k] >> (8 * sizeof(T) - 1))) continue;
-    if (!c.linear(i, sizeof(T), false, la, k * sizeof(T)) || !load_unchecked(c, la, to[k], i.seg)) return Next::fault;
+    if (!c.linear(i, sizeof(T), false, la, k * sizeof(T)) || !c.load_at(la, to[k], i.seg)) return Next::fault;
   }
   set_vreg<E>(c, i.reg, from_lanes<Vec<E>>(to));
   return Next::seq;
@@ -95,13 +96,14 @@ Next mask_load(C& c, const Insn& i) {
 template <class C, bool M, class E, class T>
 Next mask_store(C& c, const Insn& i) {
   static_assert(M);
+  const WithoutAlignmentCheck unchecked(c);
   const auto select = lanes_of<T>(first<E>(c, i)), data = lanes_of<T>(vreg<E>(c, i.reg));
   std::array<u64, sizeof(Vec<E>) / sizeof(T)> la{};
   for (unsigned k = 0; k < la.size(); ++k)
     if (select[k] >> (8 * sizeof(T) - 1))
-      if (!c.linear(i, sizeof(T), true, la[k], k * sizeof(T)) || !probe_unchecked(c, la[k], sizeof(T), i.seg)) return Next::fault;
+      if (!c.linear(i, sizeof(T), true, la[k], k * sizeof(T)) || !c.probe_write(la[k], sizeof(T), i.seg)) return Next::fault;
   for (unsigned k = 0; k < la.size(); ++k)
-    if (select[k] >> (8 * sizeof(T) - 1) && !store_unchecked(c, la[k], data[k], i.seg)) return Next::fault;
+    if (select[k] >> (8 * sizeof(T) - 1) && !c.store_at(la[k], data[k], i.seg)) return Next::fault;
   return Next::seq;
 }
 

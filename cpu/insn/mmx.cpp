@@ -92,10 +92,11 @@ Next mmx_movd(C& c, const Insn& i) {
 template <class C, bool M, class T>
 Next mmx_movd_store(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
-  mmx_enter(c);  // even if the store faults
+  set_fpu_top(c.fpu, 0);  // even if the store faults
   const T v = static_cast<T>(mm(c, i.reg).q[0]);
   if constexpr (M) { if (!c.store(i, v)) return Next::fault; }
   else c.template set_reg<T>(i.rm, v);
+  mmx_enter(c);
   return Next::seq;
 }
 template <class C, bool M>
@@ -109,17 +110,18 @@ Next mmx_movq(C& c, const Insn& i) {
 template <class C, bool M>
 Next mmx_movq_store(C& c, const Insn& i) {  // MOVQ, MOVNTQ
   if (!fpu_ready(c)) return Next::fault;
-  mmx_enter(c);
+  set_fpu_top(c.fpu, 0);
   const V64 v = mm(c, i.reg);
   if constexpr (M) { if (!c.store(i, v)) return Next::fault; }
   else set_mm(c, i.rm, v);
+  mmx_enter(c);
   return Next::seq;
 }
 // Bytes that are not selected are not accessed, nor can they fault.
 template <class C>
 Next maskmovq(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
-  mmx_enter(c);
+  set_fpu_top(c.fpu, 0);
   const auto data = lanes_of<u8>(mm(c, i.reg)), select = lanes_of<u8>(mm(c, i.rm));
   const u64 di = i.asz() == 2 ? c.r[7] : i.asz() == 1 ? static_cast<u32>(c.r[7]) : static_cast<u16>(c.r[7]);
   u64 la[8];
@@ -129,6 +131,7 @@ Next maskmovq(C& c, const Insn& i) {
       if (!c.linear_seg(i.seg, di + k, 1, true, la[k]) || !c.probe_write(la[k], 1, i.seg)) return Next::fault;
   for (unsigned k = 0; k < 8; ++k)
     if ((select[k] & 0x80) && !c.template store_at<u8>(la[k], data[k], i.seg)) return Next::fault;
+  mmx_enter(c);
   return Next::seq;
 }
 template <class C>

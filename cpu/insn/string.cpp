@@ -39,9 +39,12 @@ bool span_at(C& c, const Insn& i, unsigned s, unsigned reg, bool write, u64& n, 
 
 /// `one` makes one iteration and commits it (false: a fault is recorded, nothing done); `run(n)` makes up to n and says how many (0: none
 /// that way). `more(c)`: does the repetition go on after what has been done?
-template <class C, class One, class Run, class More>
+/// `Regs`: the pointers it uses. With 32-bit addresses in 64-bit mode a repetition cuts them and RCX, whatever becomes of it.
+template <unsigned Regs, class C, class One, class Run, class More>
 VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   if (!i.rep() && !i.repne()) return one() ? Next::seq : Next::fault;
+  if (VT_UNLIKELY(i.asz() == 1 && c.code64_now))
+    for (unsigned n : {kCount, kSi, kDi}) if (Regs >> n & 1 || n == kCount) c.r[n] = static_cast<u32>(c.r[n]);
   const u64 count = c.r[kCount] & address_mask(i);
   if (count == 0) return Next::seq;
   const u64 limit = std::min(count, c.allowance());
@@ -98,7 +101,7 @@ VT_NOINLINE Next movs(C& c, const Insn& i) {
     advance(c, i, kDi, bytes);
     return n;
   };
-  return repeat(c, i, one, run, kAlways);
+  return repeat<1 << kSi | 1 << kDi>(c, i, one, run, kAlways);
 }
 
 template <class C, class T>
@@ -118,7 +121,7 @@ VT_NOINLINE Next stos(C& c, const Insn& i) {
     advance(c, i, kDi, n * sizeof(T));
     return n;
   };
-  return repeat(c, i, one, run, kAlways);
+  return repeat<1 << kDi>(c, i, one, run, kAlways);
 }
 
 template <class C, class T>
@@ -131,7 +134,7 @@ VT_NOINLINE Next lods(C& c, const Insn& i) {
     advance(c, i, kSi, sizeof(T));
     return true;
   };
-  return repeat(c, i, one, [](u64) -> u64 { return 0; }, kAlways);
+  return repeat<1 << kSi>(c, i, one, [](u64) -> u64 { return 0; }, kAlways);
 }
 
 template <class T, class C>
@@ -166,7 +169,7 @@ VT_NOINLINE Next cmps(C& c, const Insn& i) {
     advance(c, i, kDi, k * sizeof(T));
     return k;
   };
-  return repeat(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
+  return repeat<1 << kSi | 1 << kDi>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
 }
 
 template <class C, class T>
@@ -194,7 +197,7 @@ VT_NOINLINE Next scas(C& c, const Insn& i) {
     advance(c, i, kDi, k * sizeof(T));
     return k;
   };
-  return repeat(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
+  return repeat<1 << kDi>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
 }
 
 using C = Cpu;

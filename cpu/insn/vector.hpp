@@ -41,29 +41,20 @@ template <bool M, class C, class T>
   if constexpr (M) return c.load(i, v);
   else return std::memcpy(&v, c.fpu.ymm[i.rm], sizeof v), true;
 }
-/// Elements that no alignment check is made for: masked moves, gathers, VCVTPH2PS.
-template <class T, class C>
-[[nodiscard]] bool load_unchecked(C& c, u64 la, T& v, u8 s) {
-  if (VT_LIKELY(!alignment_checked(c))) return c.load_at(la, v, s);
-  std::array<u8, sizeof(T)> bytes;
-  for (unsigned k = 0; k < sizeof(T); ++k) if (!c.load_at(la + k, bytes[k], s)) return false;
-  std::memcpy(&v, bytes.data(), sizeof v);
-  return true;
-}
+/// For accesses that no alignment check is made for: masked moves, gathers, VCVTPH2PS and VCVTPS2PH.
 template <class C>
-[[nodiscard]] bool probe_unchecked(C& c, u64 la, unsigned size, u8 s) {
-  if (VT_LIKELY(!alignment_checked(c))) return c.probe_write(la, size, s);
-  for (unsigned k = 0; k < size; ++k) if (!c.probe_write(la + k, 1, s)) return false;
-  return true;
-}
-template <class T, class C>
-[[nodiscard]] bool store_unchecked(C& c, u64 la, const T& v, u8 s) {
-  if (VT_LIKELY(!alignment_checked(c))) return c.store_at(la, v, s);
-  std::array<u8, sizeof(T)> bytes;
-  std::memcpy(bytes.data(), &v, sizeof v);
-  for (unsigned k = 0; k < sizeof(T); ++k) if (!c.store_at(la + k, bytes[k], s)) return false;
-  return true;
-}
+class WithoutAlignmentCheck {
+ public:
+  explicit WithoutAlignmentCheck(C& c) : c_(c), ac_(alignment_checked(c) ? rflags::AC : 0) { c.flags &= ~ac_; }
+  ~WithoutAlignmentCheck() { c_.flags |= ac_; }
+  WithoutAlignmentCheck(const WithoutAlignmentCheck&) = delete;
+  WithoutAlignmentCheck& operator=(const WithoutAlignmentCheck&) = delete;
+
+ private:
+  C& c_;
+  u64 ac_;
+};
+
 /// A scalar result: the rest of the first source's 128 bits goes with it.
 template <class E, class C, class T>
 void set_low(C& c, const Insn& i, const T& v) {

@@ -52,7 +52,7 @@ Next trigonometric(C& c, const Insn& i) {
   const bool underflow = st_empty(c.fpu, 0);
   if (underflow || (pushes && !st_empty(c.fpu, 7))) {
     const bool masked = fpu_stack_fault(c, i, !underflow);
-    if (masked || pushes) c.fpu.sw &= static_cast<u16>(~fsw::C2);
+    c.fpu.sw &= static_cast<u16>(~fsw::C2);
     if (!masked) return Next::seq;
     set_st(c.fpu, 0, kIndefinite);
     if (pushes) fpu_push(c.fpu, kIndefinite);

@@ -73,9 +73,9 @@ extern "C" void vt_judge_handler(int, siginfo_t*, void* context) {
   std::memcpy(uc.uc_mcontext.gregs, caller.uc_mcontext.gregs, sizeof caller.uc_mcontext.gregs);
   std::memcpy(f, caller_fpu.data(), caller_fpu.size());
 }
-// EFLAGS.AC is still the case's when a handler begins.
+// EFLAGS.AC and ID are still the case's when a handler begins.
 extern "C" void vt_judge_entry(int, siginfo_t*, void*);
-asm(".text\n.globl vt_judge_entry\nvt_judge_entry:\n  pushfq\n  andq $-262145, (%rsp)\n  popfq\n  jmp vt_judge_handler\n");
+asm(".text\n.globl vt_judge_entry\nvt_judge_entry:\n  pushfq\n  andq $-2359297, (%rsp)\n  popfq\n  jmp vt_judge_handler\n");
 
 Host::Host() : stack_(std::size_t{4} << 20) {
   unsigned a, b = 0, c = 0, d;

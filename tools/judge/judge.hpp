@@ -25,6 +25,8 @@ class Judge {
     bool exact = false;        ///< undefined flags, too
     unsigned reports = 20;
   };
+  /// For tests of the judge itself: the model starts from another state than the host.
+  void before_model(std::function<void(State&)> change) { change_ = std::move(change); }
   Result run(const Class& c, const Options& o);
   /// A whole case in words: what it starts from and what came of it on both sides.
   std::string describe(const Case& c, const Outcome& host, const Outcome& model) const;
@@ -34,6 +36,7 @@ class Judge {
   std::string compare(const Case& c, const Outcome& host, const Outcome& model, bool exact) const;
   Host host_;
   Model model_;
+  std::function<void(State&)> change_;
   std::vector<u8> data_, stack_;  ///< what memory holds before each case
 };
 

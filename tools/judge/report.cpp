@@ -59,7 +59,6 @@ std::string conformance_doc(const Tally& t) {
     if (m.special & kCr2Page) what = "CR2 within its page";
     if (m.special & kMemoryOfFault) what = "memory after a fault";
     if (m.special & kFlagsOfFault) what = "flags after a fault";
-    if (m.special & kUpperOfFault) what += std::string(what.empty() ? "" : ", ") + "upper halves of RSI, RDI, RCX after a fault";
     if (m.approximate) what = "results within the bound";
     if (m.ulps) what = fmt::format("results within {} units in the last place, C1, PE", m.ulps);
     out += fmt::format("| {} | {} | {} |\n", m.names, what, m.why);
