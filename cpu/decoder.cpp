@@ -163,6 +163,7 @@ Decoded decode(const u8* bytes, unsigned avail, u16 off, u16 mode, const CpuMode
   auto emit = [&](Fn fn) {
     i.fn = fn;
     i.len = static_cast<u8>(b.at);
+    if (fn == kUndefined) i.row = kNoRow;
     ends = true;
     return b.short_ ? out_of_bytes() : Decoded::ok;
   };

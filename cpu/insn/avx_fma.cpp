@@ -69,13 +69,13 @@ Next to_half(C& c, const Insn& i) {
   Env e = sse_env(c);
   e.ftz = false;
   if (!(i.imm & 4)) e.rc = static_cast<Round>(i.imm & 3);
-  Env masked = e;  // an unmasked overflow or underflow comes with the PE of the masked one
+  Env masked = e;  // an unmasked overflow comes with the PE of the masked one
   masked.masks = sf::kAll;
   for (std::size_t k = 0; k < to.size(); ++k) {
     to[k] = encode<u16>(sf::convert(e, number(e, from[k]), sf::kF16));
     (void)sf::convert(masked, number(e, from[k]), sf::kF16);
   }
-  e.flags |= masked.flags & sf::PE;
+  if (masked.flags & sf::OE) e.flags |= sf::PE;
   if (!sse_settle(c, e)) return Next::fault;
   if constexpr (M) {  // a store that faults leaves the flags raised
     const WithoutAlignmentCheck unchecked(c);

@@ -101,7 +101,12 @@ Next mask_store(C& c, const Insn& i) {
   std::array<u64, sizeof(Vec<E>) / sizeof(T)> la{};
   for (unsigned k = 0; k < la.size(); ++k)
     if (select[k] >> (8 * sizeof(T) - 1))
-      if (!c.linear(i, sizeof(T), true, la[k], k * sizeof(T)) || !c.probe_write(la[k], sizeof(T), i.seg)) return Next::fault;
+      if (!c.linear(i, sizeof(T), true, la[k], k * sizeof(T))) return Next::fault;
+  for (unsigned k = 0; k < la.size(); ++k)  // before any page is looked at
+    if (c.code64_now && select[k] >> (8 * sizeof(T) - 1) && sext(la[k] + sizeof(T) - 1, 48) != static_cast<i64>(la[k] + sizeof(T) - 1)) return i.seg == SS ? c.ss(0) : c.gp(0);
+  for (unsigned k = 0; k < la.size(); ++k)
+    if (select[k] >> (8 * sizeof(T) - 1))
+      if (!c.probe_write(la[k], sizeof(T), i.seg)) return Next::fault;
   for (unsigned k = 0; k < la.size(); ++k)
     if (select[k] >> (8 * sizeof(T) - 1) && !c.store_at(la[k], data[k], i.seg)) return Next::fault;
   return Next::seq;

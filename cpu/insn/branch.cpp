@@ -46,7 +46,13 @@ Next call_rm(C& c, const Insn& i) {
   T v;
   if constexpr (M) { if (!c.template load<T>(i, v)) return Next::fault; }
   else v = c.template reg<T>(i.rm);
-  if (!c.set_target(v, i.osz())) return Next::fault;
+  if (VT_UNLIKELY(!c.set_target(v, i.osz()))) {
+    if constexpr (sizeof(T) == 8) {  // Intel's processors have written the return address by then, RSP is as it was
+      const Fault general_protection = c.fault;
+      if (c.template store_at<T>(c.r[4] - 8, static_cast<T>(c.rip_after(i)), SS)) c.fault = general_protection;
+    }
+    return Next::fault;
+  }
   return c.template push<T>(static_cast<T>(c.rip_after(i))) ? Next::jump : Next::fault;
 }
 template <class C, class T>

@@ -39,7 +39,7 @@ bool span_at(C& c, const Insn& i, unsigned s, unsigned reg, bool write, u64& n, 
 
 /// `one` makes one iteration and commits it (false: a fault is recorded, nothing done); `run(n)` makes up to n and says how many (0: none
 /// that way). `more(c)`: does the repetition go on after what has been done?
-/// `Regs`: the pointers it uses. With 32-bit addresses in 64-bit mode a repetition cuts them and RCX, whatever becomes of it.
+/// `Regs`: pointers that a repetition with 32-bit addresses in 64-bit mode cuts to 32 bits, whatever becomes of it, as it does RCX.
 template <unsigned Regs, class C, class One, class Run, class More>
 VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   if (!i.rep() && !i.repne()) return one() ? Next::seq : Next::fault;
@@ -169,7 +169,7 @@ VT_NOINLINE Next cmps(C& c, const Insn& i) {
     advance(c, i, kDi, k * sizeof(T));
     return k;
   };
-  return repeat<1 << kSi | 1 << kDi>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
+  return repeat<0>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
 }
 
 template <class C, class T>
@@ -197,7 +197,7 @@ VT_NOINLINE Next scas(C& c, const Insn& i) {
     advance(c, i, kDi, k * sizeof(T));
     return k;
   };
-  return repeat<1 << kDi>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
+  return repeat<0>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
 }
 
 using C = Cpu;

@@ -60,8 +60,8 @@ Next trigonometric(C& c, const Insn& i) {
   }
   Env e = fpu_env(c.fpu);
   const Trig t = trig(e, sf::unpack(st(c.fpu, 0)), Fn);
-  if (!fpu_settle(c, i, e)) return Next::seq;
   c.fpu.sw &= static_cast<u16>(~fsw::C2);
+  if (!fpu_settle(c, i, e)) return Next::seq;
   if (t.out_of_range) {
     c.fpu.sw |= fsw::C2;
     return Next::seq;

@@ -35,7 +35,7 @@ constexpr std::pair<const char*, const char*> kAliases[] = {
     {"PUSHF", "PUSHF PUSHFD PUSHFQ"}, {"POPF", "POPF POPFD POPFQ"}, {"PUSHA", "PUSHA PUSHAD"}, {"POPA", "POPA POPAD"}, {"JMPF", "JMP"}, {"CALLF", "CALL"},
     {"CMPXCHG8B", "CMPXCHG8B CMPXCHG16B"}, {"SHL", "SHL SAL"}, {"FWAIT", "FWAIT"}, {"XCHG", "XCHG NOP"}, {"MOVQ2DQ", "MOVQ2DQ"},
     {"NOP", "NOP PREFETCHNTA PREFETCHT0 PREFETCHT1 PREFETCHT2 PREFETCHWT1 PREFETCH BNDMOV BNDLDX BNDSTX BNDCL BNDCU BNDCN BNDMK ENDBR32 ENDBR64 RDSSPD RDSSPQ CLDEMOTE"},
-    {"PREFETCH", "PREFETCH"}, {"FXSAVE", "FXSAVE FXSAVE64"}, {"FXRSTOR", "FXRSTOR FXRSTOR64"}, {"XSAVE", "XSAVE XSAVE64"}, {"XRSTOR", "XRSTOR XRSTOR64"},
+    {"PREFETCH", "PREFETCH PREFETCHNTA PREFETCHT0 PREFETCHT1 PREFETCHT2 NOP"}, {"FXSAVE", "FXSAVE FXSAVE64"}, {"FXRSTOR", "FXRSTOR FXRSTOR64"}, {"XSAVE", "XSAVE XSAVE64"}, {"XRSTOR", "XRSTOR XRSTOR64"},
     {"XSAVEOPT", "XSAVEOPT XSAVEOPT64"}, {"XSAVEC", "XSAVEC XSAVEC64"}, {"XSAVES", "XSAVES XSAVES64"}, {"XRSTORS", "XRSTORS XRSTORS64"},
     {"FNENI", "FNENI FENI8087_NOP FENI"}, {"FNDISI", "FNDISI FDISI8087_NOP FDISI"}, {"FNSETPM", "FNSETPM FSETPM287_NOP FSETPM"},
     {"FXCH4", "FXCH"}, {"FXCH7", "FXCH"}, {"FSTP8", "FSTP"}, {"FSTP9", "FSTP"}, {"FCOM2", "FCOM"}, {"FCOMP3", "FCOMP"}, {"FCOMP5", "FCOMP"}, {"FREEP", "FFREEP"},
@@ -49,13 +49,15 @@ constexpr const char* kAny = "*";
 constexpr Exception kExceptions[] = {
     {"", "AMD", "AMD's and other makers' instructions"},
     {"", "NEW", "instructions of extensions that the model does not have"},
+    {"MOV", "-", "segment, control and debug registers that do not exist are #UD when the instruction executes"},
+    {"NOP", "-", "MPX encodings with registers that do not exist: without MPX they are NOP all the same"},
     {"UD0", kAny, "UD0 takes a ModRM byte, or on older processors none"},
     {"PREFETCHW", "NOP PREFETCH PREFETCHWT1", "0F 0D is a hint in all its forms"},
 };
 
 const char* explain(const std::string& ours, const std::string& zydis, const ZydisDecodedInstruction* z) {
   for (const Exception& e : kExceptions)
-    if (*e.ours && listed(e.ours, ours) && (e.zydis == kAny || listed(e.zydis, zydis))) return e.why;
+    if (*e.ours && listed(e.ours, ours) && (e.zydis == kAny || listed(e.zydis, zydis.empty() ? "-" : zydis))) return e.why;
   if (!ours.empty() || !z) return nullptr;
   switch (z->meta.isa_set) {
     case ZYDIS_ISA_SET_AMD: case ZYDIS_ISA_SET_AMD3DNOW: case ZYDIS_ISA_SET_AMD_INVLPGB: case ZYDIS_ISA_SET_SSE4A: case ZYDIS_ISA_SET_SVM: case ZYDIS_ISA_SET_XOP:

@@ -57,7 +57,7 @@ std::string conformance_doc(const Tally& t) {
       for (auto& [bit, name] : kNames) if ((m.flags | m.flags_of_count) & bit) what += std::string(what.empty() ? "" : " ") + name;
     }
     if (m.special & kCr2Page) what = "CR2 within its page";
-    if (m.special & kMemoryOfFault) what = "memory after a fault";
+    if (m.special & kPrecision) what = "PE beside an unmasked exception";
     if (m.special & kFlagsOfFault) what = "flags after a fault";
     if (m.approximate) what = "results within the bound";
     if (m.ulps) what = fmt::format("results within {} units in the last place, C1, PE", m.ulps);
