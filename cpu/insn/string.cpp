@@ -134,7 +134,7 @@ VT_NOINLINE Next lods(C& c, const Insn& i) {
     advance(c, i, kSi, sizeof(T));
     return true;
   };
-  return repeat<1 << kSi>(c, i, one, [](u64) -> u64 { return 0; }, kAlways);
+  return repeat<0>(c, i, one, [](u64) -> u64 { return 0; }, kAlways);
 }
 
 template <class T, class C>

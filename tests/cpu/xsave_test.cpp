@@ -195,7 +195,7 @@ TEST(xrstor, initialises_what_xstate_bv_leaves_out) {
 TEST(xrstor, header_errors) {
   struct { u64 at, value; } bad[] = {{512, 4}, {512, u64{1} << 63}, {520, 1}, {520, u64{1} << 63}, {528, 1}, {24, 0x10000}};
   for (auto& b : bad) {
-    Machine m;
+    Machine m({"-xsavec"});
     m.zero_header();
     m.poke<u64>(kArea + 24, 0x1f80);
     m.poke<u64>(kArea + b.at, b.value);
@@ -253,7 +253,7 @@ TEST(xcr0, legality) {
   }
 }
 TEST(xcr0, other_registers_and_disabled) {
-  Machine m;
+  Machine m({"-xgetbv1"});
   m.cpu->r[0] = 3, m.cpu->r[1] = 1, m.cpu->r[2] = 0;
   EXPECT_EQ(m.run(kXsetbv), GP);
   EXPECT_EQ(m.run(kXgetbv), GP);

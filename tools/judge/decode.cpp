@@ -50,6 +50,7 @@ constexpr Exception kExceptions[] = {
     {"", "AMD", "AMD's and other makers' instructions"},
     {"", "NEW", "instructions of extensions that the model does not have"},
     {"MOV", "-", "segment, control and debug registers that do not exist are #UD when the instruction executes"},
+    {"VPGATHERDD VPGATHERDQ VPGATHERQD VPGATHERQQ VGATHERDPS VGATHERDPD VGATHERQPS VGATHERQPD", "-", "destination, index and mask that are one register are #UD when the instruction executes"},
     {"NOP", "-", "MPX encodings with registers that do not exist: without MPX they are NOP all the same"},
     {"UD0", kAny, "UD0 takes a ModRM byte, or on older processors none"},
     {"PREFETCHW", "NOP PREFETCH PREFETCHWT1", "0F 0D is a hint in all its forms"},
