@@ -50,6 +50,7 @@ bool through_ept(Cpu& c, Gpa gpa, u64 la, Access want, bool linear_valid, bool f
   PhysMem& mem = c.memory();
   w = ept::walk(mem, ept_caps(c.model()), eptp, gpa, want);
   if (w.why != ept::Why::ok) return ept_fault(c, w, gpa, la, want, linear_valid, final);
+  if (!final && on_apic_access_page(c, w.target)) return apic_access_physical(c), false;
   if (!eptp.ad()) return true;
   for (unsigned i = 0; i < w.n; ++i) {
     ept::Step& s = w.step[i];
@@ -204,7 +205,7 @@ bool map(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
 
 Hpa physical(const TlbEntry& e, u64 la) { return Hpa{e.target | (la & ((u64{1} << e.shift) - 1))}; }
 
-bool is_ram(const Cpu& c, Hpa at) { return const_cast<Cpu&>(c).memory().present(at) && !c.apic.mmio_at(at.v & kPageMask); }
+bool is_ram(const Cpu& c, Hpa at) { return const_cast<Cpu&>(c).memory().present(at) && !c.apic.mmio_at(at.v & kPageMask) && !on_apic_access_page(c, at); }
 
 /// Enters host pointers for what this context has just been allowed to do.
 void fill_host(Cpu& c, u64 la, Hpa at, Access want) {
@@ -221,7 +222,7 @@ void fill_host(Cpu& c, u64 la, Hpa at, Access want) {
   if (want.w() && !(mem.flags(at) & page_flag::slow_write)) h.wr[slot] = e;
 }
 
-struct Part { u64 la; Hpa at; unsigned n; bool ram; };
+struct Part { u64 la; Hpa at; unsigned n; bool ram, virtual_apic; };
 struct Span { Part part[2]; unsigned n = 0; };
 
 /// SDM 3A "Alignment Checking": CR0.AM, EFLAGS.AC, CPL 3.
@@ -262,7 +263,9 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
     if (!map(c, at, want, as, e)) return false;
     const Hpa h = physical(e, at);
     const bool ram = is_ram(c, h);
-    s.part[s.n++] = {at, h, n, ram};
+    const bool virtual_apic = on_apic_access_page(c, h);
+    if (virtual_apic && c.careful && !apic_access_virtualized(c, h, size, want)) return false;
+    s.part[s.n++] = {at, h, n, ram, virtual_apic};
     done += n;
     if (c.careful) continue;
     // SDM has no words for it: the instruction is done again, alone. So it is when filling the TLB has thrown out a page that code
@@ -318,6 +321,7 @@ void read_parts(Cpu& c, const Span& s, void* to) {
   for (unsigned i = 0; i < s.n; ++i) {
     const Part& x = s.part[i];
     if (x.ram) std::memcpy(p, c.memory().host() + x.at.v, x.n);
+    else if (x.virtual_apic) c.memory().read(Hpa{c.vmx.virtual_apic | (x.at.v & ~kPageMask)}, p, x.n);
     else device_read(c, x.at, p, x.n);
     p += x.n;
   }
@@ -327,7 +331,8 @@ void write_parts(Cpu& c, const Span& s, const void* from) {
   const u8* p = static_cast<const u8*>(from);
   for (unsigned i = 0; i < s.n; ++i) {
     const Part& x = s.part[i];
-    if (!x.ram) device_write(c, x.at, p, x.n);
+    if (x.virtual_apic) set_virtual_tpr(c, *p);
+    else if (!x.ram) device_write(c, x.at, p, x.n);
     else if (c.memory().flags(x.at) & page_flag::slow_write) c.memory().write(x.at, p, x.n, WriteCause::store);
     else std::memcpy(c.memory().host() + x.at.v, p, x.n);
     p += x.n;
@@ -410,6 +415,7 @@ bool Cpu::fetch_page(u64 la, Hpa& page) {
   TlbEntry e;
   if (!map(*this, la, access::exec, ordinary(*this, CS), e)) return false;
   const Hpa at = physical(e, la);
+  if (on_apic_access_page(*this, at)) return apic_access_virtualized(*this, at, 1, access::exec);
   host.fetched.set(HostCache::fetched_slot(la));  // also where no host pointer may be made
   fill_host(*this, la, at, access::exec);
   page = Hpa{at.v & kPageMask};

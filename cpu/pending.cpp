@@ -104,7 +104,7 @@ bool Cpu::pending() {
 
   // What waits for a shadow's end, an IRET or a VMX control keeps us looking; whoever sets IF asks for attention.
   attention = init_pending || nmi_pending || debug_traps(*this) || (dr[7] & 0xff) || (((flags & rflags::IF) || to_hypervisor) && intr(*this, pic_intr_)) ||
-              (non_root() && ((vmx.proc & (proc_ctl::interrupt_window | proc_ctl::nmi_window | proc_ctl::monitor_trap)) || (vmx.pin & pin_ctl::preemption_timer)));
+              (non_root() && ((vmx.proc & (proc_ctl::interrupt_window | proc_ctl::nmi_window)) || vmx.preemption_expired || vmx.tpr_below));
   return false;
 }
 
@@ -112,14 +112,13 @@ bool Cpu::idle() const {
   switch (activity) {
     case Activity::active: return false;
     case Activity::wait_for_sipi: return !(sipi_pending || (init_pending && !vmx.on));
-    case Activity::shutdown: return !(init_pending && (!vmx.on || non_root())) && !(non_root() && nmi_pending && !nmi_blocked);
+    case Activity::shutdown: return !(non_root() && vmx.preemption_expired) && !(init_pending && (!vmx.on || non_root())) && !(non_root() && nmi_pending && !nmi_blocked);
     case Activity::hlt: break;
   }
   if (init_pending && (!vmx.on || non_root())) return false;
   if (pending_debug) return false;
   if (non_root()) {
-    if (vmx.proc & proc_ctl::monitor_trap) return false;
-    if (vmx.pin & pin_ctl::preemption_timer) return false;
+    if (vmx.preemption_expired || vmx.tpr_below) return false;
     if (intr(*this, pic_intr_) && (vmx.pin & pin_ctl::external_interrupt)) return false;
     if (nmi_pending && !nmi_blocked) return false;
     if ((vmx.proc & proc_ctl::interrupt_window) && (flags & rflags::IF)) return false;

@@ -35,13 +35,18 @@ vtd::Caps caps_of(const fw::Drhd& d, const fw::Platform& p) {
 
 struct Machine::ApicTimer final : Timed {
   explicit ApicTimer(cpu::Cpu& c) : cpu(c) {}
-  void expire(u32, u64) override { cpu.timer_expired(); }
+  enum Kind : u32 { apic, preemption };
+  void expire(u32 kind, u64) override { kind == apic ? cpu.timer_expired() : cpu.preemption_timer_expired(); }
   cpu::Cpu& cpu;
 };
 
 void Machine::arm_timer(unsigned cpu, u64 cycle) {
-  if (cycle == ~u64{0}) queue_.cancel(*timers_[cpu], 0);
-  else at(cycle, *timers_[cpu], 0);
+  if (cycle == ~u64{0}) queue_.cancel(*timers_[cpu], ApicTimer::apic);
+  else at(cycle, *timers_[cpu], ApicTimer::apic);
+}
+void Machine::arm_preemption_timer(unsigned cpu, u64 cycle) {
+  if (cycle == ~u64{0}) queue_.cancel(*timers_[cpu], ApicTimer::preemption);
+  else at(cycle, *timers_[cpu], ApicTimer::preemption);
 }
 
 Machine::Machine(const fw::Platform& platform, SerialSink& console) : platform_(platform), memory_(top_of_memory(platform)) {

@@ -83,13 +83,16 @@ bool write_cr4(Cpu& c, u64 v) {
 
 namespace {
 
+/// SDM 3C "Virtualizing CR8-Based TPR Accesses"
+bool tpr_shadowed(const Cpu& c) { return c.non_root() && (c.vmx.proc & proc_ctl::tpr_shadow); }
+
 template <class C>
 Next mov_from_cr(C& c, const Insn& i) {
   const unsigned n = i.reg;
   if (n != 0 && n != 2 && n != 3 && n != 4 && n != 8) return c.ud();
   if (c.cpl() != 0) return c.gp(0);
   if (c.non_root() && (n == 3 || n == 8) && intercept_cr(c, i, n, 1, 0)) return Next::fault;
-  const u64 v = n == 0 ? guest_view_cr0(c) : n == 2 ? c.cr2 : n == 3 ? c.cr3 : n == 4 ? guest_view_cr4(c) : c.apic.tpr() >> 4;
+  const u64 v = n == 0 ? guest_view_cr0(c) : n == 2 ? c.cr2 : n == 3 ? c.cr3 : n == 4 ? guest_view_cr4(c) : tpr_shadowed(c) ? virtual_tpr(c) >> 4 : c.apic.tpr() >> 4;
   if (c.code64_now) c.r[i.rm] = v;
   else c.r[i.rm] = static_cast<u32>(v);
   return Next::seq;
@@ -109,7 +112,8 @@ Next mov_to_cr(C& c, const Insn& i) {
     case 4: return write_cr4(c, v) ? Next::end : Next::fault;
     default:
       if (v > 15) return c.gp(0);
-      c.apic.set_tpr(static_cast<u8>(v << 4));
+      if (tpr_shadowed(c)) set_virtual_tpr(c, static_cast<u8>(v << 4));
+      else c.apic.set_tpr(static_cast<u8>(v << 4));
       c.want_attention();
       return Next::end;
   }

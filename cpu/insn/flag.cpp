@@ -107,7 +107,7 @@ Next sahf_(C& c, const Insn&) {
 template <class C> Next salc(C& c, const Insn&) { c.template set_reg<u8>(0, c.lf.cf() ? 0xff : 0); return Next::seq; }
 
 template <class C> Next nop(C&, const Insn&) { return Next::seq; }
-template <class C> Next pause(C& c, const Insn& i) { return c.non_root() && intercept(c, ExitReason::pause, i) ? Next::fault : Next::seq; }
+template <class C> Next pause(C& c, const Insn& i) { return c.non_root() && intercept_pause(c, i) ? Next::fault : Next::seq; }
 template <class C>
 Next hlt(C& c, const Insn& i) {
   if (c.cpl() != 0) return c.gp(0);

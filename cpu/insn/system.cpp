@@ -18,13 +18,17 @@ void edx_eax(C& c, u64 v) {
   c.r[2] = static_cast<u32>(v >> 32);
 }
 
+/// SDM 3C "Virtualizing MSR-Based APIC Accesses": of the x2APIC's registers the task priority only.
+bool virtual_x2apic_tpr(const Cpu& c, u32 msr) { return msr == 0x808 && c.non_root() && (c.vmx.proc2 & proc2_ctl::x2apic); }
+
 template <class C>
 Next rdmsr(C& c, const Insn& i) {
   if (c.cpl() != 0) return c.gp(0);
   const u32 n = static_cast<u32>(c.r[1]);
   if (c.non_root() && intercept_msr(c, i, n, false)) return Next::fault;
   u64 v;
-  if (!read_msr(c, n, v)) return c.gp(0);
+  if (virtual_x2apic_tpr(c, n)) v = virtual_tpr(c);
+  else if (!read_msr(c, n, v)) return c.gp(0);
   if (n == kTsc) v = guest_tsc(c);
   edx_eax(c, v);
   return Next::end;
@@ -35,7 +39,13 @@ Next wrmsr(C& c, const Insn& i) {
   if (c.cpl() != 0) return c.gp(0);
   const u32 n = static_cast<u32>(c.r[1]);
   if (c.non_root() && intercept_msr(c, i, n, true)) return Next::fault;
-  if (!write_msr(c, n, static_cast<u32>(c.r[0]) | c.r[2] << 32)) return c.gp(0);
+  const u64 v = static_cast<u32>(c.r[0]) | c.r[2] << 32;
+  if (virtual_x2apic_tpr(c, n)) {
+    if (v >> 8) return c.gp(0);
+    set_virtual_tpr(c, static_cast<u8>(v));
+    return Next::end;
+  }
+  if (!write_msr(c, n, v)) return c.gp(0);
   return Next::end;
 }
 

@@ -28,15 +28,26 @@ bool vmx_boundary(Cpu& c) {
     make_exit(c, {.reason = static_cast<u32>(ExitReason::sipi), .qualification = c.sipi_vector});
     return true;
   }
+  const bool shutdown = c.activity == Activity::shutdown;
+  // SDM 3C "TPR Virtualization": before INIT and all that follows.
+  if (v.tpr_below && !shutdown) {
+    c.vmx.tpr_below = false;
+    make_exit(c, {.reason = static_cast<u32>(ExitReason::tpr_below_threshold)});
+    return true;
+  }
   c.sipi_pending = false;  // only a processor that waits for it takes it
   if (c.init_pending) {
     c.init_pending = false;
     make_exit(c, {.reason = static_cast<u32>(ExitReason::init)});
     return true;
   }
-  const bool shutdown = c.activity == Activity::shutdown;
   // Debug exceptions of the last instruction come before everything below; Cpu::pending delivers them.
   if (c.pending_debug && !c.movss_shadow && !shutdown) return false;
+  // SDM 3C "VMX-Preemption Timer": also out of HLT and shutdown, whatever is blocked.
+  if (v.preemption_expired) {
+    make_exit(c, {.reason = static_cast<u32>(ExitReason::preemption_timer)});
+    return true;
+  }
   if ((v.proc & proc_ctl::nmi_window) && !v.virtual_nmi_blocked && !c.movss_shadow) {
     make_exit(c, {.reason = static_cast<u32>(ExitReason::nmi_window)});
     return true;

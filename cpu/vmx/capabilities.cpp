@@ -17,6 +17,7 @@ constexpr Control kControls[] = {
     {Group::pin, 3, any, "NMI exiting", always},
     {Group::pin, 4, one, "", always},
     {Group::pin, 5, any, "virtual NMIs", always},
+    {Group::pin, 6, any, "activate VMX-preemption timer", always},
 
     {Group::proc, 1, one, "", always},
     {Group::proc, 2, any, "interrupt-window exiting", always},
@@ -36,6 +37,7 @@ constexpr Control kControls[] = {
     {Group::proc, 16, one_free, "CR3-store exiting", always},
     {Group::proc, 19, any, "CR8-load exiting", always},
     {Group::proc, 20, any, "CR8-store exiting", always},
+    {Group::proc, 21, any, "use TPR shadow", always},
     {Group::proc, 22, any, "NMI-window exiting", always},
     {Group::proc, 23, any, "MOV-DR exiting", always},
     {Group::proc, 24, any, "unconditional I/O exiting", always},
@@ -46,12 +48,15 @@ constexpr Control kControls[] = {
     {Group::proc, 30, any, "PAUSE exiting", always},
     {Group::proc, 31, any, "activate secondary controls", always},
 
+    {Group::proc2, 0, any, "virtualize APIC accesses", always},
     {Group::proc2, 1, any, "enable EPT", always},
     {Group::proc2, 2, any, "descriptor-table exiting", always},
     {Group::proc2, 3, any, "enable RDTSCP", Feature::rdtscp},
+    {Group::proc2, 4, any, "virtualize x2APIC mode", Feature::x2apic},
     {Group::proc2, 5, any, "enable VPID", always},
     {Group::proc2, 6, any, "WBINVD exiting", always},
     {Group::proc2, 7, any, "unrestricted guest", always},
+    {Group::proc2, 10, any, "PAUSE-loop exiting", always},
     {Group::proc2, 11, any, "RDRAND exiting", Feature::rdrand},
     {Group::proc2, 12, any, "enable INVPCID", Feature::invpcid},
     {Group::proc2, 16, any, "RDSEED exiting", Feature::rdseed},
@@ -77,6 +82,7 @@ constexpr Control kControls[] = {
     {Group::exit, 19, any, "load IA32_PAT", Feature::pat},
     {Group::exit, 20, any, "save IA32_EFER", always},
     {Group::exit, 21, any, "load IA32_EFER", always},
+    {Group::exit, 22, any, "save VMX-preemption timer value", always},
 
     {Group::entry, 0, one, "", always},
     {Group::entry, 1, one, "", always},
@@ -117,9 +123,9 @@ constexpr Cr4Bit kCr4Bits[] = {
 
 // IA32_VMX_BASIC: revision, size of the region, memory type WB, INS/OUTS information (bit 54), TRUE MSRs (bit 55).
 constexpr u64 kBasic = vmcs_page::kRevision | u64{4096} << 32 | u64{6} << 50 | u64{1} << 54 | u64{1} << 55;
-// IA32_VMX_MISC: bit 5 (EFER.LMA is stored into "IA-32e mode guest"), activity states HLT, shutdown, wait-for-SIPI, CR3 targets.
+// IA32_VMX_MISC: bits 4:0 (the preemption timer's rate), bit 5 (EFER.LMA is stored into "IA-32e mode guest"), activity states HLT, shutdown, wait-for-SIPI, CR3 targets.
 // MSR lists of 512 entries (bits 27:25 zero); no VMWRITE to exit-information fields; no injection with length 0.
-constexpr u64 kMisc = u64{1} << 5 | u64{7} << 6 | u64{kCr3Targets} << 16;
+constexpr u64 kMisc = kPreemptionShift | u64{1} << 5 | u64{7} << 6 | u64{kCr3Targets} << 16;
 static_assert(kMaxMsrList == 512 * (bits(kMisc, 27, 25) + 1));
 
 struct Need { Group group; u8 bit; };
@@ -136,6 +142,10 @@ constexpr Need need(Needs n) {
     case Needs::guest_efer: return {Group::entry, 15};
     case Needs::host_pat: return {Group::exit, 19};
     case Needs::host_efer: return {Group::exit, 21};
+    case Needs::tpr_shadow: return {Group::proc, 21};
+    case Needs::apic_access: return {Group::proc2, 0};
+    case Needs::preemption_timer: return {Group::pin, 6};
+    case Needs::pause_loop: return {Group::proc2, 10};
   }
   return {Group::pin, 1};
 }

@@ -39,6 +39,8 @@ bool field_exists(const CpuModel& model, const FieldRow& field);
 /// Limits that the checks need.   IA32_VMX_MISC
 inline constexpr u32 kCr3Targets = 4;
 inline constexpr u32 kMaxMsrList = 512;
+/// The VMX-preemption timer counts down when this bit of the TSC changes.   IA32_VMX_MISC bits 4:0
+inline constexpr unsigned kPreemptionShift = 5;
 /// CR0 and CR4 bits in VMX operation.   SDM 3D "VMX-Fixed Bits in CR0", "VMX-Fixed Bits in CR4"
 inline constexpr u64 kCr0Fixed0 = cr0::PE | cr0::NE | cr0::PG, kCr0Fixed1 = 0xffff'ffff;
 inline constexpr u64 kCr4Fixed0 = cr4::VMXE;

@@ -22,6 +22,12 @@ void cache_controls(Cpu& c, const Controls& x) {
   v.vpid = x.proc2 & proc2_ctl::vpid ? x.vpid : u16{0};
   v.tsc_offset = x.proc & proc_ctl::tsc_offsetting ? x.tsc_offset : 0;
   v.io_bitmap_a = x.io_bitmap_a, v.io_bitmap_b = x.io_bitmap_b, v.msr_bitmap = x.msr_bitmap;
+  v.virtual_apic = x.proc & proc_ctl::tpr_shadow ? x.virtual_apic : 0;
+  v.tpr_threshold = x.proc & proc_ctl::tpr_shadow ? x.tpr_threshold : 0;
+  const u64 apic_access = x.proc2 & proc2_ctl::apic_access ? x.apic_access : ~u64{0};
+  if (apic_access != v.apic_access) c.drop_host_pointers();  // to the page that is another one now
+  v.apic_access = apic_access;
+  v.ple_gap = x.ple_gap, v.ple_window = x.ple_window, v.ple_first = v.ple_last = 0;
   v.idt_vectoring_info = v.idt_vectoring_error = v.idt_vectoring_length = 0;
   v.nmi_unblocked_by_iret = false;
 }
@@ -143,6 +149,8 @@ Next vm_entry(Cpu& c, bool launch) {
   }
   if (launch) set_launch_state(c.memory(), c.vmx.vmcs, vmcs_page::kLaunched);
   c.vmx.non_root = true;
+  enter_virtual_apic(c);
+  if (x.pin & pin_ctl::preemption_timer) start_preemption_timer(c, x.preemption_timer);
   c.update();
   c.want_attention();
   if (EventSink* s = c.out().events())

@@ -18,6 +18,9 @@ Controls read_controls(Cpu& c) {
   for (unsigned n = 0; n < 4; ++n) x.cr3_target[n] = r(nth(F::CR3_TARGET_VALUE0, n));
   x.io_bitmap_a = r(F::IO_BITMAP_A), x.io_bitmap_b = r(F::IO_BITMAP_B), x.msr_bitmap = r(F::MSR_BITMAPS);
   x.eptp = r(F::EPT_POINTER), x.tsc_offset = r(F::TSC_OFFSET), x.vpid = static_cast<u16>(r(F::VIRTUAL_PROCESSOR_ID));
+  x.virtual_apic = r(F::VIRTUAL_APIC_ADDR), x.apic_access = r(F::APIC_ACCESS_ADDR), x.tpr_threshold = r32(F::TPR_THRESHOLD);
+  x.vtpr = vtpr(c.memory(), x.virtual_apic);
+  x.preemption_timer = r32(F::VMX_PREEMPTION_TIMER_VALUE), x.ple_gap = r32(F::PLE_GAP), x.ple_window = r32(F::PLE_WINDOW);
   x.exit_store_count = r32(F::VM_EXIT_MSR_STORE_COUNT), x.exit_store_addr = r(F::VM_EXIT_MSR_STORE_ADDR);
   x.exit_load_count = r32(F::VM_EXIT_MSR_LOAD_COUNT), x.exit_load_addr = r(F::VM_EXIT_MSR_LOAD_ADDR);
   x.entry_load_count = r32(F::VM_ENTRY_MSR_LOAD_COUNT), x.entry_load_addr = r(F::VM_ENTRY_MSR_LOAD_ADDR);
@@ -94,8 +97,19 @@ const char* check_execution(const CpuModel& m, const Controls& x) {
   if (x.cr3_target_count > kCr3Targets) return "CR3-target count";
   if ((x.proc & proc_ctl::io_bitmaps) && (!page_ok(m, x.io_bitmap_a) || !page_ok(m, x.io_bitmap_b))) return "I/O-bitmap addresses";
   if ((x.proc & proc_ctl::msr_bitmaps) && !page_ok(m, x.msr_bitmap)) return "MSR-bitmap address";
+  if (x.proc & proc_ctl::tpr_shadow) {
+    if (!page_ok(m, x.virtual_apic)) return "virtual-APIC address";
+    if (x.tpr_threshold >> 4) return "TPR threshold: reserved bits";
+    if (!(x.proc2 & proc2_ctl::apic_access) && x.tpr_threshold > (x.vtpr >> 4 & 15)) return "TPR threshold above VTPR";
+  } else if (x.proc2 & proc2_ctl::x2apic) {
+    return "virtualize x2APIC mode without use TPR shadow";
+  }
   if (!(x.pin & pin_ctl::nmi) && (x.pin & pin_ctl::virtual_nmis)) return "virtual NMIs without NMI exiting";
   if (!(x.pin & pin_ctl::virtual_nmis) && (x.proc & proc_ctl::nmi_window)) return "NMI-window exiting without virtual NMIs";
+  if (x.proc2 & proc2_ctl::apic_access) {
+    if (!page_ok(m, x.apic_access)) return "APIC-access address";
+    if (x.proc2 & proc2_ctl::x2apic) return "virtualize x2APIC mode with virtualize APIC accesses";
+  }
   if ((x.proc2 & proc2_ctl::vpid) && x.vpid == 0) return "VPID is 0";
   if ((x.proc2 & proc2_ctl::ept) && !ept::valid(ept_caps(m), ept::Eptp{x.eptp})) return "EPT pointer";
   if ((x.proc2 & proc2_ctl::unrestricted_guest) && !(x.proc2 & proc2_ctl::ept)) return "unrestricted guest without EPT";
@@ -105,6 +119,7 @@ const char* check_execution(const CpuModel& m, const Controls& x) {
 // --- SDM 3C "VM-Exit Control Fields" (checks) -------------------------------------------------------------
 const char* check_exit(const CpuModel& m, const Controls& x) {
   if (!acceptable(allowed(m, Group::exit, true), x.exit)) return "VM-exit controls: reserved bits";
+  if (!(x.pin & pin_ctl::preemption_timer) && (x.exit & exit_ctl::save_preemption_timer)) return "save VMX-preemption timer value without the timer";
   if (!area_ok(m, x.exit_store_addr, x.exit_store_count)) return "VM-exit MSR-store area";
   if (!area_ok(m, x.exit_load_addr, x.exit_load_count)) return "VM-exit MSR-load area";
   return nullptr;

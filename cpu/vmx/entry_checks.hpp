@@ -15,6 +15,9 @@ struct Controls {
   u32 cr3_target_count;
   u64 cr3_target[4];
   u64 io_bitmap_a, io_bitmap_b, msr_bitmap, eptp, tsc_offset;
+  u64 virtual_apic, apic_access;
+  u32 tpr_threshold, vtpr;  ///< VTPR: in memory, not a field
+  u32 preemption_timer, ple_gap, ple_window;
   u16 vpid;
   u32 exit_store_count, exit_load_count, entry_load_count;
   u64 exit_store_addr, exit_load_addr, entry_load_addr;

@@ -52,8 +52,10 @@ bool resume_flag(const Cpu& c, const ExitInfo& e) {
   switch (static_cast<ExitReason>(e.reason)) {
     case ExitReason::ept_violation: case ExitReason::ept_misconfig:
       return vectoring & intr_info::valid ? now || fault_like(vectoring) : true;
+    case ExitReason::apic_access:  // fault-like, and it may come from the delivery of an event
+      return vectoring & intr_info::valid ? now || fault_like(vectoring) : true;
     case ExitReason::triple_fault: case ExitReason::external_interrupt: case ExitReason::init: case ExitReason::sipi:
-    case ExitReason::interrupt_window: case ExitReason::nmi_window:
+    case ExitReason::interrupt_window: case ExitReason::nmi_window: case ExitReason::tpr_below_threshold: case ExitReason::preemption_timer:
       return now;
     default: return false;  // an instruction that exits
   }
@@ -62,7 +64,8 @@ bool resume_flag(const Cpu& c, const ExitInfo& e) {
 /// SDM 3C "Saving Non-Register State"
 u64 pending_debug_to_save(const Cpu& c, const ExitInfo& e, bool movss) {
   const bool debug_exit = e.reason == static_cast<u32>(ExitReason::exception_nmi) && intr_info::vector(e.intr_info) == DB;
-  if (e.reason != static_cast<u32>(ExitReason::init) && !(movss && !debug_exit)) return 0;
+  const bool trap_like = e.reason == static_cast<u32>(ExitReason::init) || e.reason == static_cast<u32>(ExitReason::tpr_below_threshold);
+  if (!trap_like && !(movss && !debug_exit)) return 0;
   const u64 v = c.pending_debug & 0x400f;
   return v | (v & 0xf ? 0x1000 : 0);
 }
@@ -107,6 +110,10 @@ void save_guest(Cpu& c, const ExitInfo& e) {
   write_field(c, F::GUEST_INTERRUPTIBILITY_STATE,
               (sti ? interruptibility::sti : 0) | (movss ? interruptibility::movss : 0) | (nmi ? interruptibility::nmi : 0));
   write_field(c, F::GUEST_PENDING_DBG_EXCEPTIONS, pending_debug_to_save(c, e, movss));
+  if (v.pin & pin_ctl::preemption_timer) {
+    const u32 left = stop_preemption_timer(c);
+    if (v.exit & exit_ctl::save_preemption_timer) write_field(c, F::VMX_PREEMPTION_TIMER_VALUE, left);
+  }
   if (v.proc2 & proc2_ctl::ept)
     for (unsigned n = 0; n < 4; ++n)
       if (pae_paging(c.cr0, c.cr4, c.long_mode())) write_field(c, nth(F::GUEST_PDPTE0, n), c.pdpte[n]);
@@ -159,7 +166,7 @@ void load_host(Cpu& c, bool nmi) {
   if (nmi) c.nmi_blocked = true;
   const bool vpid = c.vmx.proc2 & proc2_ctl::vpid;
   c.vmx.non_root = false;
-  c.vmx.virtual_nmi_blocked = c.vmx.nmi_unblocked_by_iret = false;
+  c.vmx.virtual_nmi_blocked = c.vmx.nmi_unblocked_by_iret = c.vmx.tpr_below = false;
   c.vmx.idt_vectoring_info = c.vmx.idt_vectoring_error = c.vmx.idt_vectoring_length = 0;
   if (!vpid) c.tlb.flush_vpid(0, false);  // SDM 3C "Operations that Invalidate Cached Mappings"
   c.fault.kind = Fault::Kind::none;

@@ -13,7 +13,10 @@ namespace vt::cpu {
 enum class Width : u8 { w16 = 0, w64 = 1, w32 = 2, natural = 3 };           ///< encoding bits 14:13
 enum class Area : u8 { control = 0, exit_info = 1, guest = 2, host = 3 };   ///< encoding bits 11:10
 /// The control whose 1-setting brings a field into existence.
-enum class Needs : u8 { base, secondary, vpid, ept, io_bitmaps, msr_bitmaps, tsc_offsetting, guest_pat, guest_efer, host_pat, host_efer };
+enum class Needs : u8 {
+  base, secondary, vpid, ept, io_bitmaps, msr_bitmaps, tsc_offsetting, guest_pat, guest_efer, host_pat, host_efer, tpr_shadow, apic_access,
+  preemption_timer, pause_loop,
+};
 
 enum class Field : u16 {
 #define VMCS_FIELD(name, encoding, width, area, needs) name = encoding,

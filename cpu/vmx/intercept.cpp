@@ -59,7 +59,6 @@ bool intercept(Cpu& c, ExitReason reason, const Insn& i) {
     case ExitReason::hlt: return when(v.proc & proc_ctl::hlt);
     case ExitReason::mwait: return (v.proc & proc_ctl::mwait) && exit_of(c, reason, i, 0);
     case ExitReason::monitor: return when(v.proc & proc_ctl::monitor);
-    case ExitReason::pause: return when(v.proc & proc_ctl::pause);
     case ExitReason::rdpmc: return when(v.proc & proc_ctl::rdpmc);
     case ExitReason::rdtsc: return when(v.proc & proc_ctl::rdtsc);
     case ExitReason::rdtscp:
@@ -75,6 +74,18 @@ bool intercept(Cpu& c, ExitReason reason, const Insn& i) {
     case ExitReason::xsaves: case ExitReason::xrstors: case ExitReason::vmfunc: return undefined(c);
     default: CHECK(false, "an exit reason that is no instruction of this hook"); return false;
   }
+}
+
+bool intercept_pause(Cpu& c, const Insn& i) {
+  Vmx& v = c.vmx;
+  if (v.proc & proc_ctl::pause) return exit_of(c, ExitReason::pause, i);
+  if (!(v.proc2 & proc2_ctl::pause_loop) || c.cpl() != 0) return false;
+  // SDM 3C "Changes to Instruction Behavior in VMX Non-Root Operation": PAUSE
+  const u64 now = c.tsc() - c.msr.tsc_offset + 1;  // never 0
+  const bool first = v.ple_last == 0 || now - v.ple_last > v.ple_gap;
+  v.ple_last = now;
+  if (first) v.ple_first = now;
+  return now - v.ple_first > v.ple_window && exit_of(c, ExitReason::pause, i);
 }
 
 bool intercept_invlpg(Cpu& c, const Insn& i, u64 address) {

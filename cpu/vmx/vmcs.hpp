@@ -31,7 +31,8 @@ constexpr bool software(u32 v) { return type(v) == software_interrupt || type(v)
 }  // namespace intr_info
 
 namespace exit_ctl {
-inline constexpr u32 save_debug = 1u << 2, host_64 = 1u << 9, ack_interrupt = 1u << 15, save_pat = 1u << 18, load_pat = 1u << 19, save_efer = 1u << 20, load_efer = 1u << 21;
+inline constexpr u32 save_debug = 1u << 2, host_64 = 1u << 9, ack_interrupt = 1u << 15, save_pat = 1u << 18, load_pat = 1u << 19, save_efer = 1u << 20, load_efer = 1u << 21,
+                     save_preemption_timer = 1u << 22;
 }
 namespace entry_ctl {
 inline constexpr u32 load_debug = 1u << 2, ia32e_guest = 1u << 9, load_pat = 1u << 14, load_efer = 1u << 15;
@@ -73,6 +74,17 @@ void fail_entry(Cpu& c, ExitReason reason, u64 qualification);
 /// SDM 3C "Loading MSRs" (VM entries and VM exits), "Saving MSRs"
 u32 load_msrs(Cpu& c, u64 area, u32 count, bool entry);
 u32 store_msrs(Cpu& c, u64 area, u32 count);
+
+// --- the virtual APIC (virtual_apic.cpp) ----------------------------------------------------------------
+/// VM entry: what it has of the controls, and the exit that a low VTPR brings at once.   SDM 3C "VM Exits Induced by the TPR Threshold"
+void enter_virtual_apic(Cpu& c);
+/// VTPR as the page has it; 0 where no page can be.
+u32 vtpr(const PhysMem& mem, u64 virtual_apic);
+
+// --- the VMX-preemption timer (preemption.cpp) ------------------------------------------------------------
+/// SDM 3C "VMX-Preemption Timer": begins to count at VM entry; at a VM exit it stops, and what is left of it is returned.
+void start_preemption_timer(Cpu& c, u32 value);
+u32 stop_preemption_timer(Cpu& c);
 
 // --- instruction information (info.cpp) ------------------------------------------------------------------
 /// SDM 3C "Information for VM Exits Due to Instruction Execution", tables of the VM-exit instruction-information field

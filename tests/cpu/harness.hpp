@@ -77,9 +77,12 @@ class TestMachine : public Outside {
   int resume(u64 max_steps = 10000) {
     cpu->activity = Activity::active;
     steps = 0;
-    while (steps < max_steps && !cpu->idle() && !stop_.requested()) {
-      time += last;
-      last = cpu->run(max_steps - steps);
+    while (steps < max_steps && !stop_.requested()) {
+      time += last, last = 0;
+      if (cpu->idle() && cpu->non_root() && preemption_timer != ~u64{0}) time = std::max(time, preemption_timer);
+      if (time >= preemption_timer) preemption_timer = ~u64{0}, cpu->preemption_timer_expired();
+      if (cpu->idle()) break;
+      last = cpu->run(std::min(max_steps - steps, preemption_timer - time));
       steps += last;
     }
     const u64 at = cpu->rip - 1 + (mode == Mode::real ? cpu->seg[CS].base : 0);
@@ -105,6 +108,7 @@ class TestMachine : public Outside {
   bool pic_pending() override { return pic_level; }
   u8 pic_acknowledge() override { pic_level = false; cpu->pic_line(false); return pic_vector; }
   void arm_timer(unsigned, u64 cycle) override { timer = cycle; }
+  void arm_preemption_timer(unsigned, u64 cycle) override { preemption_timer = cycle; }
   u64 slice_start() const override { return time; }
   u64 slice_start_step() const override { return time; }
 
@@ -121,7 +125,7 @@ class TestMachine : public Outside {
   std::unique_ptr<Cpu> cpu;
   Mode mode = Mode::long64;
   EventSink* sink = nullptr;
-  u64 steps = 0, time = 0, last = 0, timer = ~u64{0};
+  u64 steps = 0, time = 0, last = 0, timer = ~u64{0}, preemption_timer = ~u64{0};
   u64 mmio_value = 0, port_value = 0, last_mmio = 0;
   u16 last_port = 0;
   unsigned mmio_reads = 0, mmio_writes = 0;

@@ -58,19 +58,19 @@ TEST(vmx_capabilities, every_row_is_in_its_msr) {
 // What Xen's vmx_init_vmcs_config demands, and what its HAP needs.
 TEST(vmx_capabilities, a_hypervisor_finds_what_it_needs) {
   const u64 pin = msr(0x481) >> 32, proc = msr(0x482) >> 32, proc2 = msr(0x48b) >> 32, exit = msr(0x483) >> 32, entry = msr(0x484) >> 32;
-  EXPECT_EQ(pin & 0x9, 0x9u);
-  for (unsigned b : {2, 3, 7, 9, 10, 12, 15, 16, 19, 20, 23, 25, 28, 29, 31}) EXPECT_TRUE(bit(proc, b)) << b;
-  for (unsigned b : {1, 2, 3, 5, 6, 7, 12}) EXPECT_TRUE(bit(proc2, b)) << b;
-  for (unsigned b : {9, 15, 18, 19, 20, 21}) EXPECT_TRUE(bit(exit, b)) << b;
+  EXPECT_EQ(pin & 0x69, 0x69u);
+  for (unsigned b : {2, 3, 7, 9, 10, 12, 15, 16, 19, 20, 21, 23, 25, 28, 29, 31}) EXPECT_TRUE(bit(proc, b)) << b;
+  for (unsigned b : {0, 1, 2, 3, 4, 5, 6, 7, 10, 12}) EXPECT_TRUE(bit(proc2, b)) << b;
+  for (unsigned b : {9, 15, 18, 19, 20, 21, 22}) EXPECT_TRUE(bit(exit, b)) << b;
   for (unsigned b : {9, 14, 15}) EXPECT_TRUE(bit(entry, b)) << b;
   for (unsigned b : {0, 6, 8, 14, 16, 17, 20, 21, 25, 26, 32, 40, 41, 42, 43}) EXPECT_TRUE(bit(msr(0x48c), b)) << b;
 }
 
 TEST(vmx_capabilities, what_is_not_modelled_is_not_offered) {
   const u64 proc = msr(0x482) >> 32, proc2 = msr(0x48b) >> 32, pin = msr(0x481) >> 32;
-  for (unsigned b : {17, 21, 27}) EXPECT_FALSE(bit(proc, b)) << b;                                     // tertiary, TPR shadow, monitor trap
-  for (unsigned b : {0, 4, 8, 9, 10, 13, 14, 17, 18, 20, 25}) EXPECT_FALSE(bit(proc2, b)) << b;
-  for (unsigned b : {6, 7}) EXPECT_FALSE(bit(pin, b)) << b;                                            // preemption timer, posted interrupts
+  for (unsigned b : {17, 27}) EXPECT_FALSE(bit(proc, b)) << b;                                         // tertiary, monitor trap
+  for (unsigned b : {8, 9, 13, 14, 17, 18, 20, 25}) EXPECT_FALSE(bit(proc2, b)) << b;
+  EXPECT_FALSE(bit(pin, 7));                                                                           // posted interrupts
   u64 v;
   EXPECT_FALSE(capability_msr(vmx_model(), 0x491, v));
   EXPECT_FALSE(capability_msr(vmx_model(), 0x492, v));
@@ -79,6 +79,7 @@ TEST(vmx_capabilities, what_is_not_modelled_is_not_offered) {
 TEST(vmx_capabilities, controls_follow_cpuid) {
   EXPECT_FALSE(bit(msr(0x48b, without(vmx_model(), Feature::invpcid)), 32 + 12));
   EXPECT_FALSE(bit(msr(0x48b, without(vmx_model(), Feature::rdtscp)), 32 + 3));
+  EXPECT_FALSE(bit(msr(0x48b, without(vmx_model(), Feature::x2apic)), 32 + 4));
   EXPECT_FALSE(bit(msr(0x489, without(vmx_model(), Feature::smap)), 21));
   EXPECT_TRUE(bit(msr(0x489), 21));
   u64 v;
@@ -91,9 +92,10 @@ TEST(vmx_capabilities, fixed_bits_and_enumeration) {
   EXPECT_EQ(msr(0x487), 0xffff'ffffu);
   EXPECT_EQ(msr(0x488), 0x2000u);
   EXPECT_EQ(msr(0x489) & msr(0x488), 0x2000u);
-  EXPECT_EQ(bits(msr(0x48a), 9, 1), 0x15u);  // guest IA32_SYSENTER_CS, 0x482A
+  EXPECT_EQ(bits(msr(0x48a), 9, 1), 0x17u);  // VMX-preemption timer value, 0x482E
   EXPECT_EQ(bits(msr(0x485), 24, 16), 4u);
   EXPECT_EQ(bits(msr(0x485), 8, 6), 7u);
+  EXPECT_EQ(bits(msr(0x485), 4, 0), 5u);
 }
 
 TEST(vmx_capabilities, fields_exist_with_their_controls) {

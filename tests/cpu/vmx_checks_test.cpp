@@ -96,10 +96,19 @@ TEST(vmx_checks, good_states_enter) {
 TEST(vmx_checks, execution_controls) {
   all({
       {"7 pin-based controls: reserved bits", [](Entry& s) { s.x.pin &= ~2u; }},
-      {"7 pin-based controls: reserved bits", [](Entry& s) { s.x.pin |= 1u << 6; }},
-      {"7 primary processor-based controls: reserved bits", [](Entry& s) { s.x.proc |= 1u << 21; }},
+      {"7 pin-based controls: reserved bits", [](Entry& s) { s.x.pin |= 1u << 7; }},
+      {"7 primary processor-based controls: reserved bits", [](Entry& s) { s.x.proc |= 1u << 27; }},
       {"7 primary processor-based controls: reserved bits", [](Entry& s) { s.x.proc &= ~2u; }},
-      {"7 secondary processor-based controls: reserved bits", [](Entry& s) { s.x.proc2 |= 1; }},
+      {"7 secondary processor-based controls: reserved bits", [](Entry& s) { s.x.proc2 |= 1u << 8; }},
+      {"7 virtual-APIC address", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.virtual_apic = 0x6800; }},
+      {"7 virtual-APIC address", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.virtual_apic = u64{1} << 46; }},
+      {"7 TPR threshold: reserved bits", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.virtual_apic = 0x6000; s.x.tpr_threshold = 0x10; }},
+      {"7 TPR threshold above VTPR", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.virtual_apic = 0x6000; s.x.tpr_threshold = 5; s.x.vtpr = 0x4f; }},
+      {"enters", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.virtual_apic = 0x6000; s.x.tpr_threshold = 4; s.x.vtpr = 0x4f; }},
+      {"enters", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.proc2 |= proc2_ctl::apic_access; s.x.tpr_threshold = 4; }},  // an exit follows instead
+      {"7 virtualize x2APIC mode without use TPR shadow", [](Entry& s) { s.x.proc2 |= proc2_ctl::x2apic; }},
+      {"7 APIC-access address", [](Entry& s) { s.x.proc2 |= proc2_ctl::apic_access; s.x.apic_access = 0x7010; }},
+      {"7 virtualize x2APIC mode with virtualize APIC accesses", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.proc2 |= proc2_ctl::x2apic | proc2_ctl::apic_access; }},
       {"7 CR3-target count", [](Entry& s) { s.x.cr3_target_count = 5; }},
       {"7 I/O-bitmap addresses", [](Entry& s) { s.x.io_bitmap_b = 0x2001; }},
       {"7 I/O-bitmap addresses", [](Entry& s) { s.x.io_bitmap_a = u64{1} << 46; }},
@@ -117,6 +126,8 @@ TEST(vmx_checks, execution_controls) {
 TEST(vmx_checks, exit_and_entry_controls) {
   all({
       {"7 VM-exit controls: reserved bits", [](Entry& s) { s.x.exit &= ~1u; }},
+      {"7 save VMX-preemption timer value without the timer", [](Entry& s) { s.x.exit |= exit_ctl::save_preemption_timer; }},
+      {"enters", [](Entry& s) { s.x.exit |= exit_ctl::save_preemption_timer; s.x.pin |= pin_ctl::preemption_timer; }},
       {"7 VM-exit controls: reserved bits", [](Entry& s) { s.x.exit |= 1u << 12; }},
       {"7 VM-exit MSR-store area", [](Entry& s) { s.x.exit_store_count = 1; s.x.exit_store_addr = 8; }},
       {"7 VM-exit MSR-load area", [](Entry& s) { s.x.exit_load_count = 2; s.x.exit_load_addr = (u64{1} << 46) - 16; }},

@@ -137,7 +137,7 @@ TEST(vmx_insns, vmwrite_and_vmread_of_every_field) {
 TEST(vmx_insns, vmread_and_vmwrite_fail) {
   M m;
   m.on();
-  for (u64 e : {u64{0x2012}, u64{0x6801}, u64{1} << 32 | 0x6800}) {
+  for (u64 e : {u64{0x2016}, u64{0x6801}, u64{1} << 32 | 0x6800}) {
     m.cpu->r[1] = e;
     m.run(kVmreadRaxRcx);
     EXPECT_EQ(outcome(m), fails_valid);

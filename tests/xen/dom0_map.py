@@ -3,7 +3,8 @@
 tables. Rules of Xen 4.17 (arch/x86/hvm/dom0_build.c, drivers/passthrough/x86/iommu.c):
 RAM is ram_rw, rwx, write-back; ACPI and NVS above 1 MiB identity rwx, but for what Xen has taken from RAM for its own tables;
 RESERVED identity rw without the LAPIC's MiB, I/O APIC pages and the ECAM; below 1 MiB every page that is not RAM is identity;
-RMRRs identity rw; UNUSABLE and holes nothing, but for enabled BARs. RAM rounds inward to pages, the rest outward."""
+RMRRs identity rw; UNUSABLE and holes nothing, but for enabled BARs. RAM rounds inward to pages, the rest outward. With "APIC MMIO access
+virtualisation" the LAPIC's page is the processor's APIC-access page, one of Xen's own (arch/x86/hvm/vmx/vmx.c)."""
 import re
 
 PAGE, MIB = 4096, 1 << 20
@@ -23,6 +24,11 @@ def e820(console):
     return found
 
 
+def apic_page(console):
+    """Does Xen use an APIC-access page?"""
+    return "APIC MMIO access virtualisation" in console
+
+
 def bars(platform):
     for f in platform.get("pci", []):
         for b in f.get("bars", []):
@@ -37,8 +43,8 @@ def size(text):
 
 
 class Expectation:
-    def __init__(self, map_, platform):
-        self.map, self.bars = map_, list(bars(platform))
+    def __init__(self, map_, platform, apic_page=False):
+        self.map, self.bars, self.apic_page = map_, list(bars(platform)), apic_page
         self.host_acpi = [(int(str(r["first"]), 0), int(str(r["first"]), 0) + size(r["size"]) - 1) for r in platform["e820"] if r["type"] == "ACPI"]
         number = lambda key, default: int(str(platform.get(key, default)), 0)  # noqa: E731
         self.ecam = (number("ecam", "0xb0000000"), number("ecam", "0xb0000000") + (number("ecam_buses", 256) << 20) - 1)
@@ -48,16 +54,18 @@ class Expectation:
         self.top = (top + PAGE) & -PAGE       # beyond it Xen knows no frames
 
     def edges(self):
-        yield from (0, MIB, LAPIC, LAPIC_END, self.ioapic, self.ioapic + PAGE, self.ecam[0], self.ecam[1] + 1, self.top, 1 << 32)
+        yield from (0, MIB, LAPIC, LAPIC + PAGE, LAPIC_END, self.ioapic, self.ioapic + PAGE, self.ecam[0], self.ecam[1] + 1, self.top, 1 << 32)
         for first, last in [*self.bars, *self.rmrrs, *[(f, l) for f, l, _ in self.map]]:
             for x in (first, last + 1):
                 yield from (x & -PAGE, (x + PAGE - 1) & -PAGE)
 
     def of(self, page):
-        """Any of these: "absent", "ram", "identity rw", "identity rwx"."""
+        """Any of these: "absent", "ram", "identity rw", "identity rwx", "APIC-access page"."""
         inside = lambda r: r[0] <= page + PAGE - 1 and page <= r[1]  # noqa: E731
         here = [(f, l, t) for f, l, t in self.map if inside((f, l))]
         kinds = {t for _, _, t in here}
+        if page == LAPIC and self.apic_page:
+            return {"APIC-access page"}
         if LAPIC <= page < LAPIC_END or page == self.ioapic or inside(self.ecam):
             return {"absent"}
         if any(inside(b) for b in self.bars) and not kinds:
@@ -83,6 +91,8 @@ def word(r):
         return "absent"
     if str(r.get("type", "")).startswith("ram_rw"):
         return "ram" if r["access"] == "rwx" else f"RAM with {r['access']}"
+    if int(r["first"], 16) == LAPIC and r.get("type") == "mmio_direct" and r.get("target") != r["first"] and "rw" in r["access"]:
+        return "APIC-access page"
     if "target" in r and r["target"] == r["first"]:
         return f"identity {r['access'].replace('-', '')}" if r.get("type") == "mmio_direct" else f"identity {r.get('type')}"
     return f"{r.get('type', 'mapped')} at {r.get('target')}"

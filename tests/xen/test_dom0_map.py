@@ -65,4 +65,16 @@ for name, change in {
     "the last page of RAM": lambda r: r[5].update(last="0x2005ffff"),
 }.items():
     c.check(f"seen: {name}", len(wrong(change)) >= 1, str(wrong(change)))
+
+# A processor with an APIC-access page: Xen's own page stands where the LAPIC is, and nothing else may.
+expected = dom0_map.Expectation(dom0_map.e820(CONSOLE), PLATFORM, apic_page=True)
+page = lambda r: r.append(entry(0xfee00000, 0xfee00fff, 0x70000000, "rwx", "mmio_direct"))  # noqa: E731
+c.check("the APIC-access page", wrong(page) == [], str(wrong(page)))
+for name, change in {
+    "no APIC-access page": lambda r: None,
+    "the LAPIC itself in its place": lambda r: r.append(entry(0xfee00000, 0xfee00fff, 0xfee00000, "rwx", "mmio_direct")),
+    "a second page of it": lambda r: r.append(entry(0xfee00000, 0xfee01fff, 0x70000000, "rwx", "mmio_direct")),
+    "an APIC-access page that cannot be written": lambda r: r.append(entry(0xfee00000, 0xfee00fff, 0x70000000, "r-x", "mmio_direct")),
+}.items():
+    c.check(f"seen: {name}", len(wrong(change)) >= 1, str(wrong(change)))
 c.end()

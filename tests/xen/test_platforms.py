@@ -153,7 +153,7 @@ def judge(row, r):
     if len(ept) != 1:
         return [*wrong, f"{len(ept)} EPT roots"]
     platform = r.platform if row.devices else {**r.platform, "pci": []}   # BARs are mapped for functions that were set up
-    wrong += dom0_map.wrong(ept[0], dom0_map.Expectation(dom0_map.e820(r.console), platform))
+    wrong += dom0_map.wrong(ept[0], dom0_map.Expectation(dom0_map.e820(r.console), platform, dom0_map.apic_page(r.console)))
     ram = sum(int(x["last"], 16) - int(x["first"], 16) + 1 for x in ept[0]["ranges"] if str(x.get("type", "")).startswith("ram_rw"))
     if ram != 512 << 20:
         wrong.append(f"RAM is {ram:#x} bytes, not dom0_mem")

@@ -41,9 +41,11 @@ class Cpu : public CpuState {
   void reset(bool init);                    ///< power-on (false) or INIT (true).   SDM 3A "Processor State After Reset"
   void receive(const ApicMessage& m);       ///< an interrupt message addressed to this processor
   void timer_expired();
+  void preemption_timer_expired() { vmx.preemption_expired = true, attention = true; }
   void pic_line(bool asserted);             ///< INTR of the 8259
   bool pic_asserted() const { return pic_intr_; }
   void state(Ar& a);                        ///< everything architectural: registers, TLB, APIC, VMX
+  void drop_host_pointers() { contexts.forget_all(); }
   void drop_derived();                      ///< host pointers, blocks' links: any moment between runs
   void code_written(Hpa at, std::size_t n); ///< decoded instructions made from these bytes are void
   u64 retired = 0;                          ///< steps that were instructions (each iteration of a repeated one): statistics, not state

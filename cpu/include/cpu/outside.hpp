@@ -45,6 +45,8 @@ class Outside {
 
   /// The local APIC timer or TSC deadline of `cpu`: call Cpu::timer_expired at this cycle; ~0 cancels.
   virtual void arm_timer(unsigned cpu, u64 cycle) = 0;
+  /// The VMX-preemption timer of `cpu`: call Cpu::preemption_timer_expired at this cycle; ~0 cancels.
+  virtual void arm_preemption_timer(unsigned cpu, u64 cycle) = 0;
   /// Virtual time at the first step of the running slice; Cpu::now() adds the steps made since.
   virtual u64 slice_start() const = 0;
   /// Steps of the whole run at the first step of the running slice.

@@ -33,13 +33,22 @@ struct Vmx {
   u16 vpid = 0;
   u64 tsc_offset = 0;       ///< 0 unless "use TSC offsetting"
   u64 io_bitmap_a = 0, io_bitmap_b = 0, msr_bitmap = 0;
+  u64 virtual_apic = 0;     ///< with "use TPR shadow": the virtual-APIC page
+  u64 apic_access = ~u64{0};  ///< with "virtualize APIC accesses": the APIC-access page; ~0: none
+  u32 tpr_threshold = 0;
+  bool tpr_below = false;   ///< VTPR has fallen below the threshold: an exit at the next boundary
+  bool preemption_expired = false;  ///< the VMX-preemption timer has: an exit at the next boundary
+  u64 preemption_end = 0;   ///< the timer's last tick, in its own units (stop_preemption_timer)
+  u32 ple_gap = 0, ple_window = 0;
+  u64 ple_first = 0, ple_last = 0;  ///< TSC at the first PAUSE of a loop, and at the last; ple_last 0: none since VM entry
   bool virtual_nmi_blocked = false;
   bool nmi_unblocked_by_iret = false;    ///< for exit qualification bit 12 / interruption information bit 12
   // The event whose delivery is under way (for IDT-vectoring information); valid bit 31.
   u32 idt_vectoring_info = 0, idt_vectoring_error = 0, idt_vectoring_length = 0;
   void state(Ar& a) {
     a(on, non_root, vmxon_pointer, vmcs, pin, proc, proc2, exit, entry, exception_bitmap, pf_mask, pf_match, cr0_mask, cr4_mask, cr0_shadow,
-      cr4_shadow, cr3_target, cr3_target_count, eptp, vpid, tsc_offset, io_bitmap_a, io_bitmap_b, msr_bitmap, virtual_nmi_blocked,
+      cr4_shadow, cr3_target, cr3_target_count, eptp, vpid, tsc_offset, io_bitmap_a, io_bitmap_b, msr_bitmap, virtual_apic, apic_access,
+      tpr_threshold, tpr_below, preemption_expired, preemption_end, ple_gap, ple_window, ple_first, ple_last, virtual_nmi_blocked,
       nmi_unblocked_by_iret, idt_vectoring_info, idt_vectoring_error, idt_vectoring_length);
   }
 };
@@ -62,7 +71,8 @@ inline constexpr u32 apic_access = 1u << 0, ept = 1u << 1, descriptor_table = 1u
 /// Interception. Call only in non-root operation, at the point of the instruction where the manual places
 /// the exit (after #UD and privilege checks unless it says otherwise). True: a VM exit is recorded in
 /// `c.fault`; return Next::fault. SDM 3C "Instructions That Cause VM Exits"
-bool intercept(Cpu& c, ExitReason reason, const Insn& i);  ///< CPUID HLT INVD INVLPG(qualification = address) RDPMC RDTSC RDTSCP PAUSE MWAIT MONITOR WBINVD XSETBV GETSEC INVPCID RDRAND RDSEED and the VMX instructions: looks at the controls itself
+bool intercept(Cpu& c, ExitReason reason, const Insn& i);  ///< CPUID HLT INVD INVLPG(qualification = address) RDPMC RDTSC RDTSCP MWAIT MONITOR WBINVD XSETBV GETSEC INVPCID RDRAND RDSEED and the VMX instructions: looks at the controls itself
+bool intercept_pause(Cpu& c, const Insn& i);  ///< PAUSE: "PAUSE exiting" and "PAUSE-loop exiting"
 bool intercept_invlpg(Cpu& c, const Insn& i, u64 address);
 bool intercept_io(Cpu& c, const Insn& i, u16 port, unsigned size, bool in, bool string, u64 linear);
 bool intercept_msr(Cpu& c, const Insn& i, u32 msr, bool write);
@@ -70,6 +80,19 @@ bool intercept_msr(Cpu& c, const Insn& i, u32 msr, bool write);
 bool intercept_cr(Cpu& c, const Insn& i, unsigned cr, unsigned access, u64 value, bool lmsw_memory = false, u64 lmsw_address = 0);
 bool intercept_dr(Cpu& c, const Insn& i, unsigned dr, bool from);
 bool intercept_descriptor_table(Cpu& c, const Insn& i, unsigned which);  ///< 0 SGDT 1 SIDT 2 LGDT 3 LIDT; 4 SLDT 5 STR 6 LLDT 7 LTR
+
+/// The virtual APIC. The task priority that a guest with "use TPR shadow" has instead of the processor's own.   SDM 3C "TPR Virtualization"
+u8 virtual_tpr(Cpu& c);
+/// Bits 31:8 of VTPR become zero; below the threshold an exit follows the instruction.
+void set_virtual_tpr(Cpu& c, u8 value);
+/// Does a guest's access here touch the APIC-access page?
+bool on_apic_access_page(const Cpu& c, Hpa at);
+/// A linear access of a guest to that page. True: it is virtualized, and read or write the virtual-APIC page instead (write: then
+/// call set_virtual_tpr with the byte written). False: the VM exit is recorded in `c.fault`.   SDM 3C "Virtualizing Memory-Mapped APIC Accesses"
+bool apic_access_virtualized(Cpu& c, Hpa at, unsigned size, Access want);
+/// An access by a guest-physical address (a paging structure's) to that page: records the VM exit.
+void apic_access_physical(Cpu& c);
+
 /// What a guest reads and may change where the guest/host mask says otherwise.  SDM 3C "Changes to Instruction Behavior in VMX Non-Root Operation"
 u64 guest_view_cr0(const Cpu& c);
 u64 guest_view_cr4(const Cpu& c);

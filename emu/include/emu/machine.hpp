@@ -87,6 +87,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   bool pic_pending() override;
   u8 pic_acknowledge() override;
   void arm_timer(unsigned cpu, u64 cycle) override;
+  void arm_preemption_timer(unsigned cpu, u64 cycle) override;
   u64 slice_start() const override { return time_; }
   u64 slice_start_step() const override { return steps_; }
   // vtd::Outside
