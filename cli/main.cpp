@@ -14,7 +14,7 @@ namespace vt::cli {
 namespace {
 
 /// Options and verbs that the design has and this version has not: they are refused by name, never ignored.
-constexpr const char* kLaterRunOptions[] = {"--schedule-seed", "--disk", "--disk-commit", "--timing",
+constexpr const char* kLaterRunOptions[] = {"--schedule-seed", "--timing",
                                             "--reboot"};
 constexpr const char* kLaterVerbs[] = {"replay", "trace"};
 
@@ -29,7 +29,7 @@ void platform_options(CLI::App& a, PlatformOptions& o) {
   a.add_option("--cpu", o.cpu, "CPU model and feature switches")->type_name("MODEL,+f,-f");
   a.add_option("--memory", o.memory, "RAM, laid out as on q35 (default 2G); not with a platform that has an E820 of its own")->type_name("SIZE");
   a.add_option("--cpus", o.cpus, "Logical processors, 1 to 8")->type_name("N");
-  a.add_option("--device", o.devices, "One more PCI function: dma; at a free place, or at=BDF (docs/devices.md)")->type_name("MODEL[,at=BDF]")->allow_extra_args(false);
+  a.add_option("--device", o.devices, "One more PCI function: dma, nvme, ahci; at a free place, or at=BDF (docs/devices.md)")->type_name("MODEL[,at=BDF]")->allow_extra_args(false);
 }
 
 void run_options(CLI::App& a, RunOptions& o) {
@@ -39,6 +39,11 @@ void run_options(CLI::App& a, RunOptions& o) {
   a.add_option("--module", o.modules, "Multiboot module with its arguments; with Xen the first is dom0's kernel, the second its initramfs")
       ->type_name("'FILE ARGS'")->allow_extra_args(false);
   a.add_option("--initrd", o.initrd, "Initramfs of a bzImage or PVH kernel")->type_name("FILE");
+  a.add_option("--disk", o.disks, "Raw disk image, at an NVMe controller of its own (default) or an AHCI port; it is only read, what the guest writes is kept in DIR")
+      ->type_name("FILE[,if=nvme|ahci]")->allow_extra_args(false);
+  a.add_flag("--disk-commit", o.disk_commit, "If the run ends with status 0, put what was written into the images");
+  a.add_option("--poke", o.poke, "Write to physical memory from outside when TEXT is printed for the first time, or before a step: a broken table entry, a flipped bit.\n"
+               "BYTES: hexadecimal, in memory's order; kept in the run like what is typed")->type_name("\"console:'TEXT'=ADDRESS:BYTES\"")->allow_extra_args(false);
   a.add_option("--firmware", o.firmware, "ROM image to start at the reset vector, instead of a kernel")->type_name("ROM");
   a.add_option("-o,--output", o.out, "Run directory: manifest, platform, console, events, checkpoint of the end")->type_name("DIR");
   a.add_option("--until", o.until, "Where to end: step number, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]")->type_name("T");

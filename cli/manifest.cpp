@@ -77,6 +77,20 @@ json vtd_units(emu::Machine& m) {
   return all;
 }
 
+/// Who has done DMA and asked for interrupts, and how it went through the VT-d units.
+json functions(emu::Machine& m) {
+  json all = json::array();
+  for (auto& [at, t] : m.traffic()) {
+    std::string model;
+    for (auto& f : m.platform().pci) if (f.bdf == at) model = f.model;
+    json j{{"bdf", bdf_text(at)}, {"model", model}};
+    j["dma"] = {{"translated", t.dma_translated}, {"bypassed", t.dma_bypassed}, {"blocked", t.dma_blocked}};
+    j["interrupts"] = {{"remapped", t.interrupts_remapped}, {"bypassed", t.interrupts_bypassed}, {"blocked", t.interrupts_blocked}};
+    all.push_back(j);
+  }
+  return all;
+}
+
 /// What the guest depends on, field by field: from this and platform.json the machine can be made again.
 json options(const RunOptions& o) {
   json j;
@@ -92,6 +106,12 @@ json options(const RunOptions& o) {
   }
   if (!modules.empty()) j["modules"] = modules;
   if (!o.initrd.empty()) j["initrd"] = o.initrd;
+  json disks = json::array();
+  for (auto& text : o.disks) {
+    const DiskOption d = parse_disk(text);
+    disks.push_back({{"file", d.file}, {"if", d.interface}});
+  }
+  if (!disks.empty()) j["disks"] = disks;
   return j;
 }
 
@@ -100,6 +120,7 @@ json options(const RunOptions& o) {
 double mips(u64 retired, double seconds) { return seconds > 0 ? static_cast<double>(retired) / seconds / 1e6 : 0; }
 
 int exit_status(const Stop& stop, const When& until) {
+  if (stop.reason() == emu::kInputLost) return status::bad_input;
   switch (stop.reason()) {
     case StopReason::until: return status::ok;
     case StopReason::power_off: return until.kind == When::Kind::never ? status::ok : status::finding;  // it never came to that
@@ -161,6 +182,7 @@ void manifest_end(json& j, emu::Machine& m, const Prepared& p, const Recorder& r
     eptps.push_back({{"eptp", hex(e.eptp)}, {"root", hex(e.eptp & mask(51, 12))}, {"vmcs", hex(e.vmcs)}, {"first_step", e.first_step}, {"last_step", e.last_step}});
   j["eptps"] = eptps;
   j["vtd"] = vtd_units(m);
+  j["functions"] = functions(m);
   j["stats"] = counters(m, r);
   json roms = json::array();
   for (auto& r : m.memory().ranges()) if (r.rom) roms.push_back({{"first", r.first.v}, {"size", r.size}});

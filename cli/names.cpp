@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "names.hpp"
 
+#include "emu/disk.hpp"
+
 #include "text.hpp"
 
 namespace vt::cli {
@@ -38,6 +40,7 @@ std::string exception_name(unsigned vector) {
   return "vector " + std::to_string(vector);
 }
 const char* stop_name(StopReason r) {
+  if (r == emu::kInputLost) return "input-lost";
   switch (r) {
     case StopReason::none: return "unfinished";
     case StopReason::unsupported: return "unsupported";

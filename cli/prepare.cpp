@@ -103,6 +103,7 @@ Prepared prepare(const RunOptions& o) {
   add(o.firmware.empty() ? "kernel" : "firmware", o.kernel.empty() ? o.firmware : o.kernel);
   for (auto& m : o.modules) add("module", parse_module(m).file);
   if (!o.initrd.empty()) add("initrd", o.initrd);
+  for (auto& d : p.disks) p.inputs.push_back({"disk", d->file(), d->size(), d->sha256()});
   if (p.symbols) add("symbols", p.symbols->file());
   return p;
 }
@@ -113,6 +114,7 @@ Prepared prepare(const fw::Platform& platform, const RunOptions& o) {
   fw::LoadRequest request{o.kernel.empty() ? o.firmware : o.kernel, o.append, {}, o.initrd};
   for (auto& m : o.modules) request.modules.push_back(parse_module(m));
   p.platform = platform;
+  p.disks = attach_disks(p.platform, o.disks);
   p.image = fw::load(p.platform, request);
   if (!o.firmware.empty() && p.image.kernel_kind != "rom")
     throw fw::LoadError(o.firmware, fmt::format("is a kernel ({}), not a ROM image; give it as --kernel", p.image.kernel_kind));

@@ -3,6 +3,7 @@
 #pragma once
 #include <optional>
 
+#include "disks.hpp"
 #include "firmware/image.hpp"
 #include "hypervisor/kernel.hpp"
 #include "hypervisor/symbols.hpp"
@@ -15,7 +16,7 @@ namespace vt::cli {
 fw::Platform make_platform(const PlatformOptions& o);
 
 struct Input {
-  std::string role;      ///< "kernel", "module", "initrd", "firmware", "platform", "symbols"
+  std::string role;      ///< "kernel", "module", "initrd", "firmware", "disk", "platform", "symbols"
   std::string file;
   u64 size = 0;
   std::string sha256;
@@ -28,6 +29,8 @@ struct Prepared {
   std::vector<Input> inputs;
   hv::Kernel kernel;
   std::optional<hv::Symbols> symbols;
+  std::vector<std::shared_ptr<RawImage>> disks;   ///< in the platform's order
+  emu::Backends backends() const { return {{disks.begin(), disks.end()}}; }
 };
 Prepared prepare(const RunOptions& o);
 /// The same on a platform that stands already; `inputs` stays empty.

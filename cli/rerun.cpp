@@ -57,6 +57,7 @@ RunOptions options_of(const json& manifest, const std::string& file) {
     const std::string args = text_of(m, "args");
     o.modules.push_back(text_of(m, "file") + (args.empty() ? "" : " " + args));
   }
+  for (auto& d : j.value("disks", json::array())) o.disks.push_back(text_of(d, "file") + ",if=" + text_of(d, "if"));
   if (manifest.contains("guest")) o.symbols = text_of(manifest["guest"], "symbols");
   return o;
 }
@@ -71,6 +72,25 @@ void check_inputs(const json& manifest, const std::string& run) {
     if (fw::sha256_file(file) != sha)
       throw InputError(fmt::format("{}: has changed (another SHA-256) since {} was made from it ({}): put the old file back, or make a new run", file, run, role));
   }
+}
+
+/// The images of a run, each looked at only when something is read from it. One that is gone is left out: the machine can be looked at, and ends where
+/// it needs it.
+emu::Backends disks_of(const fw::Platform& p, const json& manifest) {
+  emu::Backends b;
+  Directory there(text_of(manifest.value("options", json::object()), "directory"));
+  const json inputs = manifest.value("inputs", json::array());
+  for (auto& f : p.pci)
+    for (auto& d : f.disks) {
+      b.disks.emplace_back();
+      for (auto& i : inputs)
+        if (!b.disks.back() && text_of(i, "role") == "disk" && text_of(i, "sha256") == d.sha256) {
+          try {
+            b.disks.back() = std::make_shared<RawImage>(text_of(i, "file"), d.sha256);
+          } catch (const InputError&) { }
+        }
+    }
+  return b;
 }
 
 }  // namespace
@@ -131,14 +151,14 @@ Rerun::Rerun(const std::string& run) : impl_(std::make_unique<Impl>(run)) {
   Directory there(text_of(impl_->manifest["options"], "directory"));
   check_inputs(impl_->manifest, run);
   Prepared p = prepare(impl_->platform, o);
-  impl_->machine = std::make_unique<emu::Machine>(p.platform, impl_->tap);
+  impl_->machine = std::make_unique<emu::Machine>(p.platform, impl_->tap, p.backends());
   impl_->machine->load(p.firmware, p.image);
   impl_->symbols = std::move(p.symbols);
   impl_->watched();
 }
 
 Rerun::Rerun(const std::string& run, const std::string& checkpoint) : impl_(std::make_unique<Impl>(run)) {
-  impl_->machine = std::make_unique<emu::Machine>(impl_->platform, impl_->tap);
+  impl_->machine = std::make_unique<emu::Machine>(impl_->platform, impl_->tap, disks_of(impl_->platform, impl_->manifest));
   emu::Machine& m = *impl_->machine;
   try {
     // ROM images were not in the platform: the loader has put them there.
@@ -204,14 +224,13 @@ void Rerun::to(u64 step, const char* what) {
     const TypedInput& in = i.input[i.next_input];
     if (!run_to(in.step)) return;
     if (m.stop().requested()) i.diverged();
-    for (char c : in.bytes) m.type(static_cast<u8>(c));
+    give(m, in);
     ++i.next_input;
   }
   if (!run_to(step)) return;
   if (m.steps() != step || (m.stop().requested() && !to_end)) i.diverged();
   if (!to_end || i.ended) return;
-  for (; i.next_input < i.input.size(); ++i.next_input)
-    for (char c : i.input[i.next_input].bytes) m.type(static_cast<u8>(c));
+  for (; i.next_input < i.input.size(); ++i.next_input) give(m, i.input[i.next_input]);
   if (i.natural_end()) {
     if (!m.stop().requested()) driver.to(i.end_step + 1);
     if (m.stop().reason() == StopReason::interrupted) { m.stop().clear(); throw Interrupted(what); }

@@ -2,11 +2,13 @@
 /// vitrine run: everything is read and checked, and the machine stands, before anything is written.
 #include <fmt/format.h>
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/check.hpp"
 #include "conditions.hpp"
 #include "console.hpp"
+#include "disks.hpp"
 #include "drive.hpp"
 #include "gdb/fresh.hpp"
 #include "gdb/gdb.hpp"
@@ -111,6 +113,7 @@ std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   const Stop& s = m.stop();
   const std::string wanted = until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.typed;
   std::string t;
+  if (s.reason() == emu::kInputLost) return s.what();
   switch (s.reason()) {
     case StopReason::until: return "reached " + wanted;
     case StopReason::exit_device: return fmt::format("the guest ended the run with status {}", s.code());
@@ -151,6 +154,64 @@ bool wants_processors(StopReason r) {
   return r == StopReason::triple_fault || r == StopReason::reset || r == StopReason::halted || r == StopReason::unsupported;
 }
 
+/// Two --disk of one file would undo each other.
+void may_commit(const std::vector<std::shared_ptr<RawImage>>& disks) {
+  for (std::size_t n = 0; n < disks.size(); ++n) {
+    check_commit(*disks[n]);
+    for (std::size_t k = 0; k < n; ++k)
+      if (std::error_code e; std::filesystem::equivalent(disks[n]->file(), disks[k]->file(), e))
+        throw UsageError(fmt::format("--disk-commit: {} is given twice, and two disks cannot both be merged into it", disks[n]->file()));
+  }
+}
+
+/// What the guest has written to its disks: the files in the run directory, and what becomes of it at the end.
+struct WrittenDisks {
+  std::vector<std::unique_ptr<Overlay>> files;
+  void keep(emu::Machine& m, const std::vector<std::shared_ptr<RawImage>>& images, const RunDir& dir) {
+    for (std::size_t n = 0; n < m.disks().size(); ++n) {
+      files.push_back(std::make_unique<Overlay>(dir.file(m.disks()[n]->name() + ".overlay"), images[n]->file(), images[n]->size(), images[n]->sha256()));
+      m.disks()[n]->listen(files.back().get());
+    }
+  }
+  void again(emu::Machine& m) {
+    for (std::size_t n = 0; n < files.size(); ++n) files[n]->again(*m.disks()[n]);
+  }
+  /// False: something that was asked for could not be done.
+  bool end(emu::Machine& m, const std::vector<std::shared_ptr<RawImage>>& images, bool commit, int status, nlohmann::ordered_json& manifest) {
+    bool ok = true;
+    auto list = nlohmann::ordered_json::array();
+    for (std::size_t n = 0; n < m.disks().size(); ++n) {
+      const emu::Disk& d = *m.disks()[n];
+      nlohmann::ordered_json j{{"disk", d.name()}, {"file", images[n]->file()}, {"written_blocks", d.written_blocks()}};
+      if (n < files.size()) {
+        j["overlay"] = d.name() + ".overlay";
+        m.disks()[n]->listen(nullptr);
+        if (!files[n]->complete()) print_error(files[n]->file() + ": could not be written completely (disk full?)"), ok = false;
+      }
+      if (!commit) {
+        if (const std::string why = images[n]->changed(); !why.empty())
+          print_warning(fmt::format("{}: {} while the run went on; what was read of it may not be what its SHA-256 says, and the run cannot be made again", images[n]->file(), why));
+      } else if (status != status::ok) {
+        print_warning(fmt::format("{}: nothing was committed, since the run did not end with status 0; it is as it was", images[n]->file()));
+        j["committed"] = false;
+      } else if (d.written_blocks()) {
+        try {
+          j["committed_sha256"] = commit_disk(*images[n], d);
+          j["committed"] = true;
+          std::fprintf(stderr, "vitrine: %s: %s blocks of 4K committed\n", images[n]->file().c_str(), grouped(d.written_blocks()).c_str());
+        } catch (const std::runtime_error& e) {
+          print_error(e.what());
+          j["committed"] = false;
+          ok = false;
+        }
+      }
+      list.push_back(j);
+    }
+    if (!list.empty()) manifest["disks"] = list;
+    return ok;
+  }
+};
+
 }  // namespace
 
 int run(const RunOptions& o) {
@@ -177,6 +238,7 @@ int run(const RunOptions& o) {
   Conditions conditions(parse_conditions(o));
   std::vector<TypeOrder> orders;
   for (auto& t : o.type) orders.push_back(parse_type(t));
+  for (auto& t : o.poke) orders.push_back(parse_poke(t));
   Typist typist(std::move(orders));
 
   std::optional<gdb::Server> debugger;
@@ -187,12 +249,14 @@ int run(const RunOptions& o) {
     debugger.emplace(port);
   }
 
+  if (o.disk_commit && o.disks.empty()) throw UsageError("--disk-commit: there is no --disk");
   Prepared p = prepare(o);
+  if (o.disk_commit) may_commit(p.disks);
   Console console(mode);
   ConsoleTap tap(&console);
   gdb::Frontier frontier;
   gdb::NewBytes new_bytes(tap, frontier);
-  emu::Machine m(p.platform, new_bytes);
+  emu::Machine m(p.platform, new_bytes, p.backends());
   if (debugger) new_bytes.of(m);
   console.clock([&m] { return static_cast<vtd::Outside&>(m).step(); });
   m.load(p.firmware, p.image);
@@ -208,12 +272,14 @@ int run(const RunOptions& o) {
   if (until.kind == When::Kind::symbol) symbol = symbol_address(until, p.symbols ? &*p.symbols : nullptr, "--until ");
 
   auto manifest = manifest_start(o, p);
+  WrittenDisks written;
   if (dir) {
     dir->create();
     dir->write(kPlatform, fw::to_json(p.platform));
     dir->write(kManifest, manifest_text(manifest));
     console.keep(dir->file(kConsole));
     recorder.keep(dir->file(kEvents));
+    written.keep(m, p.disks, *dir);
   }
   std::optional<LedgerSink> ledger;
   const bool judged = wants_ledger(parse_conditions(o));
@@ -252,7 +318,7 @@ int run(const RunOptions& o) {
   const HostTime host{user_now() - user, elapsed_now() - elapsed};
 
   for (auto& t : typist.orders())
-    if (!t.done) print_warning(fmt::format("--type {}: {} before the run ended; nothing was typed for it", t.typed, t.text.empty() ? "the step did not come" : "the text was not printed"));
+    if (!t.done) print_warning(fmt::format("--{} {}: {} before the run ended; nothing was {} for it", t.memory ? "poke" : "type", t.typed, t.text.empty() ? "the step did not come" : "the text was not printed", t.memory ? "written" : "typed"));
   conditions.at_end(m);
   int status = conditions.status(exit_status(m.stop(), until));
   if (conditions.any()) manifest["condition"] = conditions.json();
@@ -262,6 +328,9 @@ int run(const RunOptions& o) {
     for (unsigned n = 0; n < m.cpus(); ++n) text += processor_text(m, n, p.symbols ? &*p.symbols : nullptr);
     std::fputs(text.c_str(), stderr);
   }
+  if (!o.gdb.empty()) written.again(m);
+  const bool disks_ok = written.end(m, p.disks, o.disk_commit, status, manifest);
+  if (!disks_ok && status == status::ok) status = status::finding;
   if (ledger) manifest["ledger"] = {{"events", ledger->ledger().events()}, {"attempts", p.symbols && p.kernel.kind == hv::Kind::xen}};
   if (dir) {
     manifest_end(manifest, m, p, recorder, host, status);

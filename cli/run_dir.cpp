@@ -41,6 +41,8 @@ void RunDir::create() {
   fs::remove_all(path_ + "/cache", e);   // an older run's
   fs::create_directories(path_ + "/cache", e);
   if (e) throw UsageError(fmt::format("-o {}: cannot be made ({})", path_, e.message()));
+  for (auto& f : fs::directory_iterator(path_, e))
+    if (const std::string name = f.path().filename().string(); name.starts_with("disk") && name.ends_with(".overlay")) fs::remove(f.path(), e);
   for (const char* old : {kManifest, kPlatform, kConsole, kEvents, kEndCheckpoint}) fs::remove(file(old), e);
 }
 

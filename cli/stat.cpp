@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "saved.hpp"
@@ -34,7 +35,7 @@ int stat(const StatOptions& o) {
   const json& m = saved.manifest();
   if (o.json) {
     json j{{"schema", "vitrine.stat/1"}, {"run", saved.path()}};
-    for (const char* key : {"steps", "cycles", "retired", "clock", "host", "end", "exit_status", "state_hash", "vtd", "stats"})
+    for (const char* key : {"steps", "cycles", "retired", "clock", "host", "end", "exit_status", "state_hash", "vtd", "functions", "stats"})
       if (m.contains(key)) j[key] = m[key];
     std::fputs((j.dump(2, ' ', false, json::error_handler_t::replace) + '\n').c_str(), stdout);
     return status::ok;
@@ -81,6 +82,16 @@ int stat(const StatOptions& o) {
         }
       s += counts(nonzero, 2);
     }
+  if (m.contains("functions") && m["functions"].is_array() && !m["functions"].empty()) {
+    std::vector<std::vector<std::string>> f{{"function", "model", "DMA translated", "bypassed", "blocked", "interrupts remapped", "bypassed", "blocked"}};
+    for (auto& x : m["functions"]) {
+      std::vector<std::string> row{word(x, "bdf"), word(x, "model")};
+      for (auto [what, keys] : {std::pair{"dma", std::array{"translated", "bypassed", "blocked"}}, {"interrupts", std::array{"remapped", "bypassed", "blocked"}}})
+        for (const char* key : keys) row.push_back(x.contains(what) ? grouped(number(x[what], key)) : "");
+      f.push_back(row);
+    }
+    s += "\nDMA and interrupt requests by function (bypassed: not translated, not remapped)\n" + table(f, "llrrrrrr", 2);
+  }
   for (auto [key, title] : {std::pair{"absent_memory", "Accesses to memory addresses that nobody claims, by page"}, {"absent_ports", "Accesses to ports that nobody claims"}})
     if (stats.contains(key) && !stats[key].empty()) s += fmt::format("\n{}\n", title) + counts(stats[key], 2);
   std::fputs(s.c_str(), stdout);

@@ -27,7 +27,10 @@ nlohmann::ordered_json input_json(const std::vector<TypedInput>& input) {
   for (auto& i : input) {
     std::string bytes;
     for (char c : i.bytes) bytes += fmt::format("{:02x}", static_cast<u8>(c));
-    all.push_back({{"step", i.step}, {"device", "com1"}, {"bytes", bytes}});
+    nlohmann::ordered_json j{{"step", i.step}, {"device", i.memory ? "memory" : "com1"}};
+    if (i.memory) j["address"] = hex(*i.memory);
+    j["bytes"] = bytes;
+    all.push_back(j);
   }
   return all;
 }
@@ -39,8 +42,13 @@ std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const
     auto wrong = [&](const char* what) { return InputError(fmt::format("{}: input[{}]: {}", file, all.size(), what)); };
     if (!j.is_object() || !j.contains("step") || !j["step"].is_number_unsigned()) throw wrong("has no step");
     if (!j.contains("bytes") || !j["bytes"].is_string()) throw wrong("has no bytes");
-    if (j.value("device", "") != "com1") throw wrong("device: this version knows com1 only");
+    const std::string device = j.value("device", "");
+    if (device != "com1" && device != "memory") throw wrong("device: this version knows com1 and memory only");
     TypedInput i{j["step"].get<u64>(), {}};
+    if (device == "memory") {
+      i.memory = j.contains("address") && j["address"].is_string() ? parse_number(j["address"].get<std::string>()) : std::nullopt;
+      if (!i.memory) throw wrong("address: is no address");
+    }
     if (!all.empty() && i.step < all.back().step) throw wrong("step: is before the one above");
     const std::string bytes = j["bytes"].get<std::string>();
     for (std::size_t n = 0; n < bytes.size(); n += 2) {
@@ -51,6 +59,15 @@ std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const
     all.push_back(std::move(i));
   }
   return all;
+}
+
+void give(emu::Machine& m, const TypedInput& input) {
+  if (!input.memory) {
+    for (char c : input.bytes) m.type(static_cast<u8>(c));
+    return;
+  }
+  if (!m.memory().present(Hpa{*input.memory})) throw UsageError(fmt::format("--poke {:#x}: there is no memory", *input.memory));
+  m.memory().write(Hpa{*input.memory}, input.bytes.data(), input.bytes.size(), WriteCause::loader);
 }
 
 std::string parse_keys(std::string_view s, std::string_view option) {
@@ -84,21 +101,22 @@ std::string parse_keys(std::string_view s, std::string_view option) {
   return keys;
 }
 
-TypeOrder parse_type(std::string_view s) {
+namespace {
+/// The time; what is to be done then is what follows the '='.
+TypeOrder parse_order(std::string_view s, const std::string& option, const char* what, std::string_view& rest_of) {
   TypeOrder o;
-  const std::string option = fmt::format("--type {}", s);
   std::size_t equals = s.npos;
   if (s.starts_with("console:")) {
     std::string_view rest = s.substr(8);
     const char quote = rest.empty() ? ' ' : rest[0];
     if (quote == '\'' || quote == '"') {
       const std::size_t end = rest.find(std::string{quote} + "=", 1);
-      if (end == rest.npos) throw UsageError(fmt::format("{}: write console:'TEXT'=KEYS; the text does not end with {}=", option, quote));
+      if (end == rest.npos) throw UsageError(fmt::format("{}: write console:'TEXT'={}; the text does not end with {}=", option, what, quote));
       o.text = rest.substr(1, end - 1);
       equals = 8 + end + 1;
     } else {
       const std::size_t end = rest.find('=');
-      if (end == rest.npos) throw UsageError(fmt::format("{}: write console:'TEXT'=KEYS; there are no keys", option));
+      if (end == rest.npos) throw UsageError(fmt::format("{}: write console:'TEXT'={}; there is no =", option, what));
       o.text = rest.substr(0, end);
       equals = 8 + end;
     }
@@ -106,11 +124,37 @@ TypeOrder parse_type(std::string_view s) {
   } else {
     equals = s.find('=');
     const auto step = equals == s.npos ? std::nullopt : parse_number(s.substr(0, equals));
-    if (!step) throw UsageError(fmt::format("{}: write console:'TEXT'=KEYS or STEP=KEYS", option));
+    if (!step) throw UsageError(fmt::format("{}: write console:'TEXT'={} or STEP={}", option, what, what));
     o.step = *step;
   }
   o.typed = s.substr(0, equals);
-  o.keys = parse_keys(s.substr(equals + 1), option);
+  rest_of = s.substr(equals + 1);
+  return o;
+}
+}  // namespace
+
+TypeOrder parse_type(std::string_view s) {
+  const std::string option = fmt::format("--type {}", s);
+  std::string_view keys;
+  TypeOrder o = parse_order(s, option, "KEYS", keys);
+  o.keys = parse_keys(keys, option);
+  return o;
+}
+
+TypeOrder parse_poke(std::string_view s) {
+  const std::string option = fmt::format("--poke {}", s);
+  std::string_view rest;
+  TypeOrder o = parse_order(s, option, "ADDRESS:BYTES", rest);
+  const std::size_t colon = rest.find(':');
+  o.memory = parse_number(rest.substr(0, colon));
+  if (colon == rest.npos || !o.memory) throw UsageError(fmt::format("{}: '{}' is not ADDRESS:BYTES, as 0x7ffe1050:0000", option, rest));
+  const std::string_view bytes = rest.substr(colon + 1);
+  for (std::size_t n = 0; n < bytes.size(); n += 2) {
+    auto b = hex_byte(bytes.substr(n, 2));
+    if (!b) throw UsageError(fmt::format("{}: bytes have to be hexadecimal, two digits each", option));
+    o.keys += static_cast<char>(*b);
+  }
+  if (o.keys.empty() || *o.memory % kPageSize + o.keys.size() > kPageSize) throw UsageError(fmt::format("{}: give 1 to 4096 bytes within one page", option));
   return o;
 }
 
@@ -134,11 +178,12 @@ void ConsoleTap::put(u8 byte) {
 
 void Typist::attach(emu::Machine& m, ConsoleTap& tap) {
   for (auto& o : orders_) {
+    if (o.memory && !m.memory().present(Hpa{*o.memory})) throw UsageError(fmt::format("--poke {}={:#x}: there is no memory at that address", o.typed, *o.memory));
     if (o.text.empty()) continue;
     tap.wait_for(o.text, [this, &o, &m] {
       if (o.done) return;
       o.done = true;
-      due_ += o.keys;
+      due_.push_back(&o);
       m.stop().request(StopReason::until, kStop);
     });
   }
@@ -155,13 +200,17 @@ void Typist::go_on(emu::Machine& m) {
 }
 
 bool Typist::type_due(emu::Machine& m) {
-  std::string bytes = std::exchange(due_, {});
+  auto due = std::exchange(due_, {});
   for (auto& o : orders_)
-    if (o.text.empty() && !o.done && o.step <= m.steps()) o.done = true, bytes += o.keys;
-  if (bytes.empty()) return false;
-  for (char c : bytes) m.type(static_cast<u8>(c));
-  input_.push_back({m.steps(), std::move(bytes)});
-  return true;
+    if (o.text.empty() && !o.done && o.step <= m.steps()) o.done = true, due.push_back(&o);
+  const std::size_t before = input_.size();
+  for (auto* o : due) {
+    // What is typed at one moment is one input.
+    if (!o->memory && input_.size() > before && !input_.back().memory) input_.back().bytes += o->keys;
+    else input_.push_back({m.steps(), o->keys, o->memory});
+  }
+  for (std::size_t n = before; n < input_.size(); ++n) give(m, input_[n]);
+  return !due.empty();
 }
 
 }  // namespace vt::cli

@@ -2,6 +2,7 @@
 /// What is typed at the serial console: orders of the command line, and what a run has recorded of it.
 #pragma once
 #include <functional>
+#include <optional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -12,7 +13,9 @@
 namespace vt::cli {
 
 /// Bytes that were typed before step `step`.
-struct TypedInput { u64 step = 0; std::string bytes; };
+struct TypedInput { u64 step = 0; std::string bytes; std::optional<u64> memory = {}; };   ///< `memory`: written there instead (--poke)
+/// Does it, now.
+void give(emu::Machine& m, const TypedInput& input);
 
 /// The manifest's `input`. Throws InputError naming `file`.
 std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const std::string& file);
@@ -23,11 +26,14 @@ struct TypeOrder {
   std::string text;       ///< empty: at `step`
   u64 step = 0;
   std::string keys;       ///< bytes
+  std::optional<u64> memory = {};   ///< --poke: physical address
   std::string typed;      ///< the time, as given
   bool done = false;
 };
 /// console:'TEXT'=KEYS or STEP=KEYS. Throws UsageError.
 TypeOrder parse_type(std::string_view s);
+/// console:'TEXT'=ADDRESS:BYTES or STEP=ADDRESS:BYTES. Throws UsageError.
+TypeOrder parse_poke(std::string_view s);
 /// \r \n \t \e \b \a \0 \xHH \\ \^ \' \", ^A to ^_ and ^?. Throws UsageError that begins with `option`.
 std::string parse_keys(std::string_view s, std::string_view option);
 
@@ -60,7 +66,8 @@ class ConsoleTap final : public emu::SerialSink {
 class Typist {
  public:
   Typist(std::vector<TypeOrder> orders) : orders_(std::move(orders)) {}
-  /// Console texts are waited for by `tap`; a complete one asks `m` to stop, so that it is typed at the next boundary.
+  /// Console texts are waited for by `tap`; a complete one asks `m` to stop, so that it is typed at the next boundary. Throws UsageError where --poke
+  /// does not name memory.
   void attach(emu::Machine& m, ConsoleTap& tap);
   /// First step after the present one at which something is to be typed; none: all ones.
   u64 next_step() const;
@@ -74,7 +81,7 @@ class Typist {
  private:
   std::vector<TypeOrder> orders_;
   std::vector<TypedInput> input_;
-  std::string due_;   ///< by console texts
+  std::vector<const TypeOrder*> due_;   ///< by console texts
 };
 
 }  // namespace vt::cli

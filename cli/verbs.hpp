@@ -37,6 +37,9 @@ struct RunOptions {
   PlatformOptions platform;
   std::string kernel, append, initrd, firmware;
   std::vector<std::string> modules;    ///< 'FILE ARGS'
+  std::vector<std::string> disks;      ///< FILE[,if=nvme|ahci]
+  bool disk_commit = false;
+  std::vector<std::string> poke;       ///< console:'TEXT'=ADDRESS:BYTES, STEP=ADDRESS:BYTES
   std::string out;                     ///< run directory; empty: none
   std::string until, max_steps;
   std::string console = "stdio";       ///< stdio, raw, file, none

@@ -13,8 +13,10 @@
 #include "devices/serial_line.hpp"
 #include "devices/uart16550.hpp"
 #include "emu/machine.hpp"
+#include "pci/ahci.hpp"
 #include "pci/config.hpp"
 #include "pci/dma_function.hpp"
+#include "pci/nvme.hpp"
 #include "pci/scripted_dma.hpp"
 
 namespace vt::emu {
@@ -72,6 +74,7 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   PostPort post;
   DebugConsole debug_console;
   ExitDevice exit_device;
+  std::vector<std::unique_ptr<Disk>> disks;
   pci::ConfigSpace config;
   pci::ConfigPorts config_ports;
   pci::Ecam ecam;
@@ -84,6 +87,7 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   void add_functions();
   std::unique_ptr<pci::Function> make_function(const fw::PciFunction& f);
   void close_bars(pci::FunctionSpec& s);
+  std::vector<Disk*> make_disks(const fw::PciFunction& f, unsigned ports);   ///< by port; null: none
   IrqLine* interrupt_line(const fw::PciFunction& f);   ///< null: it has no pin
   void claim_addresses();
   // InterruptBus

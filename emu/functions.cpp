@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The PCI functions of a description, each with the behaviour that its model names (firmware/models.hpp has the names).
+#include <algorithm>
 #include <cstdio>
 
 #include "base/check.hpp"
@@ -52,6 +53,17 @@ void Board::close_bars(pci::FunctionSpec& s) {
     }
 }
 
+std::vector<Disk*> Board::make_disks(const fw::PciFunction& f, unsigned ports) {
+  std::vector<Disk*> all(ports);
+  for (auto& d : f.disks) {
+    const std::size_t n = disks.size();
+    auto& images = machine.backends_.disks;
+    disks.push_back(std::make_unique<Disk>("disk" + std::to_string(n), d.size, n < images.size() ? images[n] : nullptr, machine.stop_));
+    all.at(d.port) = disks.back().get();
+  }
+  return all;
+}
+
 std::unique_ptr<pci::Function> Board::make_function(const fw::PciFunction& f) {
   const fw::Platform& p = machine.platform_;
   pci::FunctionSpec s = spec_of(f);
@@ -63,6 +75,12 @@ std::unique_ptr<pci::Function> Board::make_function(const fw::PciFunction& f) {
     auto card = timed(std::make_unique<pci::VirtioNet>(s, this, machine, machine, interrupt_line(f)));
     cards.push_back(card.get());
     return card;
+  }
+  if (f.model == "nvme") return timed(std::make_unique<pci::Nvme>(s, this, machine, machine, interrupt_line(f), make_disks(f, 1)[0]));
+  if (f.model == "ahci") {
+    std::array<Disk*, pci::Ahci::kPorts> disks{};
+    std::ranges::copy(make_disks(f, pci::Ahci::kPorts), disks.begin());
+    return timed(std::make_unique<pci::Ahci>(s, this, machine, machine, interrupt_line(f), disks));
   }
   close_bars(s);
   if (f.model == "scripted-dma") return timed(std::make_unique<pci::ScriptedDma>(s, this, machine, machine, script_of(f)));

@@ -49,7 +49,8 @@ void Machine::arm_preemption_timer(unsigned cpu, u64 cycle) {
   else at(cycle, *timers_[cpu], ApicTimer::preemption);
 }
 
-Machine::Machine(const fw::Platform& platform, SerialSink& console) : platform_(platform), memory_(top_of_memory(platform)) {
+Machine::Machine(const fw::Platform& platform, SerialSink& console, Backends backends)
+    : platform_(platform), memory_(top_of_memory(platform)), backends_(std::move(backends)) {
   for (auto& r : fw::backing(platform_)) memory_.add_ram(Hpa{r.first}, r.size);
   memory_.add_listener(this);
   if (platform_.vtd)
@@ -123,6 +124,7 @@ void Machine::load(const std::vector<fw::Blob>& firmware, const fw::Image& image
 
 pci::ConfigSpace& Machine::pci() { return board_->config; }
 const std::vector<NetworkCard*>& Machine::network_cards() const { return board_->cards; }
+const std::vector<std::unique_ptr<Disk>>& Machine::disks() const { return board_->disks; }
 const IoApic& Machine::ioapic() const { return board_->ioapic; }
 void Machine::type(u8 byte) { board_->serial.type(byte); }
 u64 Machine::retired() const {
@@ -140,6 +142,7 @@ void Machine::state(Ar& ar, bool memory) {
   if (memory) ar.section("memory", memory_);
   for (auto& c : cpus_) c->state(ar);
   ar.section("board", *board_);
+  if (memory) for (auto& d : board_->disks) ar.section(d->name(), *d);
   if (ar.loading() && slice_cpu_ >= cpus_.size()) throw std::runtime_error("damaged state: a processor that does not exist");
 }
 

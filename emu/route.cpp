@@ -53,14 +53,18 @@ vtd::Unit* Machine::unit_of(Bdf source) {
 
 bool Machine::read(Bdf source, Iova at, void* to, std::size_t n) {
   auto* out = static_cast<u8*>(to);
+  Traffic& traffic = traffic_[source];
   vtd::Unit* unit = unit_of(source);
   while (n) {
     std::size_t run = std::min<std::size_t>(n, kPageSize - at.v % kPageSize);
     Hpa from{at.v};
     if (unit) {
       const auto t = unit->translate(source, at, access::read);
+      ++(!t.ok ? traffic.dma_blocked : t.translated ? traffic.dma_translated : traffic.dma_bypassed);
       if (!t.ok) { std::memset(out, 0xff, n); return false; }
       from = t.at;
+    } else {
+      ++traffic.dma_bypassed;
     }
     if (!memory_.present(from)) { std::memset(out, 0xff, n); return false; }
     memory_.read(from, out, run);
@@ -71,6 +75,7 @@ bool Machine::read(Bdf source, Iova at, void* to, std::size_t n) {
 
 bool Machine::write(Bdf source, Iova at, const void* from, std::size_t n) {
   auto* in = static_cast<const u8*>(from);
+  Traffic& traffic = traffic_[source];
   vtd::Unit* unit = unit_of(source);
   while (n) {
     std::size_t run = std::min<std::size_t>(n, kPageSize - at.v % kPageSize);
@@ -82,8 +87,11 @@ bool Machine::write(Bdf source, Iova at, const void* from, std::size_t n) {
       Hpa to{at.v};
       if (unit) {
         const auto t = unit->translate(source, at, access::write);
+        ++(!t.ok ? traffic.dma_blocked : t.translated ? traffic.dma_translated : traffic.dma_bypassed);
         if (!t.ok) return false;
         to = t.at;
+      } else {
+        ++traffic.dma_bypassed;
       }
       if (!memory_.present(to)) return false;
       memory_.write(to, in, run, WriteCause::dma);
@@ -94,11 +102,14 @@ bool Machine::write(Bdf source, Iova at, const void* from, std::size_t n) {
 }
 
 void Machine::interrupt_request(Bdf source, u64 address, u32 data) {
+  Traffic& traffic = traffic_[source];
   if (vtd::Unit* unit = unit_of(source)) {
     const auto i = unit->remap(source, address, data);
+    ++(!i.ok ? traffic.interrupts_blocked : i.bypass ? traffic.interrupts_bypassed : traffic.interrupts_remapped);
     if (i.ok) deliver(message_of(i, !i.bypass && unit->ir_table().eime()));
     return;
   }
+  ++traffic.interrupts_bypassed;
   deliver(plain_message(address, data));
 }
 

@@ -59,7 +59,8 @@ void Timeline::save() {
   SaveAr ar;
   machine_.state_but_memory(ar);
   bytes_ += ar.out.size();
-  Point p{machine_.steps(), std::move(ar.out), {}, {}};
+  Point p{machine_.steps(), std::move(ar.out), {}, {}, {}};
+  for (auto& d : machine_.disks()) p.disks.push_back(d->written());   // shares its blocks
   for (unsigned n = 0; n < machine_.cpus(); ++n) p.counted.push_back({machine_.processor(n).retired, machine_.processor(n).stats});
   points_.push_back(std::move(p));
   thin();
@@ -89,6 +90,7 @@ u64 Timeline::restore(u64 step) {
     machine_.processor(n).retired = points_.back().counted[n].retired;
     machine_.processor(n).stats = points_.back().counted[n].stats;
   }
+  for (std::size_t n = 0; n < machine_.disks().size(); ++n) machine_.disks()[n]->restore(points_.back().disks[n]);
   drop_pointers();
   return points_.back().step;
 }

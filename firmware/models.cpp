@@ -13,6 +13,8 @@ namespace {
 
 using Kind = PciBar::Kind;
 constexpr PciBar kVirtioBars[] = {{0, Kind::mem32, false, 0, 0x4000}, {1, Kind::mem32, false, 0, 0x1000}};
+constexpr PciBar kNvmeBars[] = {{0, Kind::mem64, false, 0, 0x4000}};
+constexpr PciBar kAhciBars[] = {{5, Kind::mem32, false, 0, 0x1000}};
 constexpr PciBar kDmaBars[] = {{0, Kind::mem32, false, 0, 0x1000}};
 
 // PCI vendor 1af4 is where emulators have their devices.
@@ -22,6 +24,8 @@ constexpr FunctionModel kModels[] = {
   {"dma", 0x1af4, 0x10f0, 0xff0000, 0, true, kDmaBars, 0, "our own bus master, for tests of DMA remapping (docs/dma-function.md)"},
   {"virtio-net", 0x1af4, 0x1041, 0x020000, 1, false, kVirtioBars, 0, "a network card (VIRTIO 1.1), connected by --net"},
   {"scripted-dma"},
+  {"nvme", 0x1af4, 0x10f2, 0x010802, 1, true, kNvmeBars, 1, "NVMe controller with one namespace"},
+  {"ahci", 0x1af4, 0x10f1, 0x010601, 1, true, kAhciBars, 6, "AHCI host bus adapter with six ports"},
 };
 
 bool free_place(const Platform& p, Bdf at) {

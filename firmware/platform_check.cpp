@@ -160,6 +160,20 @@ struct Checker {
         fail(fmt::format("{}.bars[{}]", at, &b - f.bars.data()), "is not a BAR of \"{}\"; leave the BARs out, or give {}", f.model, bars_of(*m));
     if (!f.bars.empty() && f.bars.size() < m->bars.size()) fail(at + ".bars", "are not all; leave them out, or give {}", bars_of(*m));
   }
+  void disks(const PciFunction& f, const std::string& at) const {
+    const FunctionModel* m = function_model(f.model);
+    const unsigned ports = m ? m->disks : 0;
+    for (std::size_t i = 0; i < f.disks.size(); ++i) {
+      const PciDisk& d = f.disks[i];
+      const std::string here = fmt::format("{}.disks[{}]", at, i);
+      if (!ports) fail(at + ".disks", "is only for the models \"nvme\" and \"ahci\"");
+      if (d.port >= ports) fail(here + ".port", "{}; \"{}\" has ports 0 to {}", d.port, f.model, ports - 1);
+      for (std::size_t j = 0; j < i; ++j) if (f.disks[j].port == d.port) fail(here + ".port", "{} is also that of disks[{}]", d.port, j);
+      if (!d.size || d.size % 512 || d.size > u64{1} << 50) fail(here + ".size", "{:#x} is not a multiple of 512 from 512 bytes to 1 PiB", d.size);
+      if (!d.sha256.empty() && (d.sha256.size() != 64 || d.sha256.find_first_not_of("0123456789abcdef") != std::string::npos))
+        fail(here + ".sha256", "has to be 64 hexadecimal digits, or left out");
+    }
+  }
   static std::string bars_of(const FunctionModel& m) {
     static constexpr const char* kKinds[] = {"mem32", "mem64", "io"};
     std::string all;
@@ -203,6 +217,7 @@ struct Checker {
       if (f.class_code >> 24) fail(at + ".class_code", "{:#x} has more than 24 bits", f.class_code);
       if (f.interrupt_pin > 4) fail(at + ".interrupt_pin", "{}; 0 (none) to 4 (INTD) are possible", f.interrupt_pin);
       model(f, at);
+      disks(f, at);
       script(f, at);
       unsigned used = 0;
       for (std::size_t b = 0; b < f.bars.size(); ++b) bar(f, at, used, b);

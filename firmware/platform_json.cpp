@@ -74,6 +74,9 @@ template <class V> void fields(V& v, DmaAccess& a) {
   v.number("at", a.at); v.address("address", a.address, true); v.number("size", a.size); v.flag("write", a.write);
   v.number("value", a.value, 255); v.number("every", a.every); v.number("times", a.times);
 }
+template <class V> void fields(V& v, PciDisk& d) {
+  v.number("port", d.port); v.address("size", d.size, true); v.text("sha256", d.sha256);
+}
 template <class V> void fields(V& v, PciFunction& f) {
   v.bdf("bdf", f.bdf);
   v.address("vendor", f.vendor);
@@ -88,6 +91,7 @@ template <class V> void fields(V& v, PciFunction& f) {
   v.flag("msi", f.msi);
   v.maybe("secondary_bus", f.secondary_bus);
   v.text("model", f.model);
+  v.list_if_any("disks", f.disks);
   v.list_if_any("dma", f.dma);
 }
 template <class V> void fields(V& v, CpuSpec& c) {

@@ -106,7 +106,7 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
   if (e->reason && e->reason != fault::read_denied) return refuse(e->reason);
   Access has(e->rights);
   if (e->reason || !allowed(caps_, has, want)) return refuse(fault_reason(Why::denied, want, has));
-  t.ok = true;
+  t.ok = t.translated = true;
   t.at = Hpa(e->target + (at.v - e->first));
   t.bytes_left = e->size - (at.v - e->first);
   return t;

@@ -81,7 +81,7 @@ class Fresh final : public Source {
       const auto& input = typist_.input();
       if (next_input_ < input.size()) {
         if (input[next_input_].step == machine_.steps()) {
-          for (char c : input[next_input_].bytes) machine_.type(static_cast<u8>(c));
+          give(machine_, input[next_input_]);
           ++next_input_;
           continue;
         }

@@ -9,6 +9,7 @@
 
 #include "base/events.hpp"
 #include "cpu/cpu.hpp"
+#include "emu/backends.hpp"
 #include "emu/bus.hpp"
 #include "emu/event_queue.hpp"
 #include "emu/network.hpp"
@@ -25,7 +26,7 @@ namespace pci { class ConfigSpace; }
 class Machine final : public cpu::Outside, public vtd::Outside, public Clock, public DmaPort, public PhysMem::Listener {
  public:
   /// Throws fw::PlatformError or BusConflict where the description cannot be built.
-  Machine(const fw::Platform& platform, SerialSink& console);
+  Machine(const fw::Platform& platform, SerialSink& console, Backends backends = {});
   ~Machine() override;
 
   /// Copies the image into memory and sets the bootstrap processor. Once, before the first run.
@@ -53,6 +54,9 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   pci::ConfigSpace& pci();
   const IoApic& ioapic() const;
   Bus& bus() { return bus_; }
+  /// In the order of the platform's functions and their ports.
+  const std::vector<std::unique_ptr<Disk>>& disks() const;
+  const std::map<Bdf, Traffic>& traffic() const { return traffic_; }
   void watch(EventSink* sink) { sink_ = sink; }
   /// Calls, returns and chosen places of all processors; null: nobody. Not from within a run.
   void observe(cpu::Observer* observer);
@@ -69,7 +73,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
 
   // --- state ------------------------------------------------------------------------------------
   void state(Ar& ar);
-  void state_but_memory(Ar& ar);     ///< all of it but the contents of memory (emu/timeline.hpp keeps those)
+  void state_but_memory(Ar& ar);     ///< all of it but the contents of memory and disks (emu/timeline.hpp keeps those)
   std::string state_hash();          ///< 32 hex digits over the platform and everything architectural
   void drop_derived();               ///< caches that are not state: a test shows that this changes nothing
 
@@ -129,6 +133,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   u32 slice_cpu_ = 0;
   u64 slice_left_ = 0;
   cpu::Cpu* running_ = nullptr;
+  Backends backends_;
+  std::map<Bdf, Traffic> traffic_;
   std::map<u64, u32> watched_;   ///< page: by how many. Not state
   volatile bool interrupted_ = false;
 };

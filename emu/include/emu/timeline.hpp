@@ -42,7 +42,7 @@ class Timeline final : public PhysMem::Listener {
   using Bytes = std::array<u8, kPageSize>;
   struct Page { u64 number; std::unique_ptr<Bytes> was; };   ///< null: zeroes
   struct Counted { u64 retired; cpu::Cpu::Stats stats; };   ///< of a processor: what `stat` shows is not counted twice
-  struct Point { u64 step; std::vector<u8> state; std::vector<Counted> counted; std::vector<Page> pages; };
+  struct Point { u64 step; std::vector<u8> state; std::vector<Counted> counted; std::vector<Page> pages; std::vector<Disk::Written> disks; };
   static u64 size(const Page& p) { return sizeof(Page) + (p.was ? kPageSize : 0); }
   void flag(Page& p);
   void thin();

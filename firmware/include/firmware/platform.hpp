@@ -77,6 +77,13 @@ struct DmaAccess {
   u64 every = 0, times = 1;             ///< repeated
 };
 
+/// A disk at a controller's port. Its contents come from a raw image that is given beside the description.
+struct PciDisk {
+  unsigned port = 0;
+  u64 size = 0;                         ///< bytes, a multiple of 512
+  std::string sha256;                   ///< of the image; empty: any image of that size
+};
+
 struct PciFunction {
   Bdf bdf;
   u16 vendor = 0x8086, device = 0;
@@ -88,6 +95,7 @@ struct PciFunction {
   bool msi = false;
   std::optional<u8> secondary_bus;      ///< a bridge (header type 1)
   std::string model;                    ///< "", or one of firmware/models.hpp
+  std::vector<PciDisk> disks;           ///< models that can have some
   std::vector<DmaAccess> dma;           ///< "scripted-dma" only: its script
 };
 

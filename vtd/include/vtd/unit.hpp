@@ -31,6 +31,7 @@ class Unit {
     u64 bytes_left = 0;          ///< from `at` to the end of the translated page
     u8 fault_reason = 0;         ///< 0 and not ok: refused without a fault (protected region, interrupt range)
     bool from_iotlb = false;
+    bool translated = false;     ///< by tables; else the address went through as it was
   };
   /// A DMA request; `access::none` is a zero-length read. Records the fault and sends the fault message itself.
   /// Writes to the interrupt address range are interrupt requests: those go to remap(), not here.
