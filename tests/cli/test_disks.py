@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory(prefix="vitrine-disk-options-") as where:
         ("another interface", ["--disk", f"{image},if=scsi"], 2, "there are nvme (the default) and ahci"),
         ("a commit of nothing", ["--disk-commit"], 2, "--disk-commit: there is no --disk"),
         ("one image twice", ["--disk", image, "--disk", f"{image},if=ahci", "--disk-commit"], 2, "is given twice"),
-        ("no such device", ["--device", "floppy"], 2, "there are dma, nvme, ahci"),
+        ("no such device", ["--device", "floppy"], 2, "is no device that can be added; there are dma, "),
         ("a poke where no memory is", ["--poke", "1=0x100000000:00"], 2, "there is no memory at that address"),
         ("a poke without bytes", ["--poke", "1=0x1000"], 2, "is not ADDRESS:BYTES"),
     ]:
