@@ -77,7 +77,8 @@ TEST_F(DisksTest, an_image_that_becomes_shorter_is_noticed_where_it_is_read) {
 }
 
 TEST_F(DisksTest, an_image_with_another_sum_is_refused_at_the_first_byte) {
-  RawImage good(make("a", 512), fw::sha256_file(top + "/a")), bad(make("b", 512, 'b'), fw::sha256_file(top + "/a"));
+  const std::string sha = fw::sha256_file(make("a", 512));
+  RawImage good(top + "/a", sha), bad(make("b", 512, 'b'), sha);
   u8 byte = 0;
   EXPECT_TRUE(good.read(0, &byte, 1));
   EXPECT_FALSE(bad.read(0, &byte, 1));
@@ -100,9 +101,12 @@ TEST_F(DisksTest, images_find_their_places) {
   auto all = attach_disks(p, {make("n1", 4096), make("s1", 512, 's') + ",if=ahci", make("s2", 1024, 't') + ",if=ahci", make("n2", 4096, 'n')});
   ASSERT_EQ(all.size(), 4u);
   // In the platform's order: 00:05.0 nvme, 00:06.0 ahci with two, 00:07.0 nvme.
-  EXPECT_EQ(all[1]->file(), top + "/s1"), EXPECT_EQ(all[2]->file(), top + "/s2"), EXPECT_EQ(all[3]->file(), top + "/n2");
+  EXPECT_EQ(all[1]->file(), top + "/s1");
+  EXPECT_EQ(all[2]->file(), top + "/s2");
+  EXPECT_EQ(all[3]->file(), top + "/n2");
   EXPECT_EQ(p.pci[3].bdf, Bdf(0, 6, 0));
-  EXPECT_EQ(p.pci[3].disks[1].port, 1u), EXPECT_EQ(p.pci[3].disks[1].size, 1024u);
+  EXPECT_EQ(p.pci[3].disks[1].port, 1u);
+  EXPECT_EQ(p.pci[3].disks[1].size, 1024u);
   // The description of the run takes the same images again, in any order, and no others.
   fw::Platform again = fw::parse_platform(fw::to_json(p), "run.json");
   auto same = attach_disks(again, {top + "/n2", top + "/s2,if=ahci", top + "/n1", top + "/s1,if=ahci"});
