@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ledger_text.hpp"
+#include "moment.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 
@@ -169,24 +170,28 @@ class Blame {
 
 }  // namespace
 
-int blame(const BlameOptions& o) {
-  const Subject x = parse_subject(o.address);
-  const Story s(o.run);
+Told blame_told(const Story& s, const std::string& address) {
+  const Subject x = parse_subject(address);
   Blame b(s, x);
   b.collect();
   b.now();
-  if (o.json) {
-    const json j{{"schema", "vitrine.blame/1"}, {"run", s.path()}, {"step", s.end_step()}, {"subject", x.text}, {"address", hex(x.address)}, {"history", b.list()}, {"now", b.now_json}};
-    std::fputs((j.dump(2, ' ', false, json::error_handler_t::replace) + '\n').c_str(), stdout);
-  } else {
-    std::fputs((b.now_text + (b.count() ? "\n" : "") + b.text()).c_str(), stdout);
-  }
+  Told t;
+  t.text = b.now_text + (b.count() ? "\n" : "") + b.text();
+  t.data = {{"schema", "vitrine.blame/1"}, {"run", s.path()}, {"step", s.end_step()}, {"subject", x.text}, {"address", hex(x.address)}, {"history", b.list()}, {"now", b.now_json}};
   if (!b.has_space()) {
-    print_warning(x.kind == Subject::Kind::device ? fmt::format("{} had no tables of its own in this run: no context entry named any", bdf_text(x.device))
-                                                  : "no EPT: no VMCS had an EPT pointer in this run");
+    t.warning = x.kind == Subject::Kind::device ? fmt::format("{} had no tables of its own in this run: no context entry named any", bdf_text(x.device))
+                                                : "no EPT: no VMCS had an EPT pointer in this run";
   } else if (!b.count()) {
-    print_warning(fmt::format("nobody has mapped {} or tried to", x.text));
+    t.warning = fmt::format("nobody has mapped {} or tried to", x.text);
   }
+  return t;
+}
+
+int blame(const BlameOptions& o) {
+  (void)parse_subject(o.address);   // before anything is run again
+  const Told t = blame_told(Story(o.run), o.address);
+  std::fputs((o.json ? t.data.dump(2, ' ', false, json::error_handler_t::replace) + '\n' : t.text).c_str(), stdout);
+  if (!t.warning.empty()) print_warning(t.warning);
   return status::ok;
 }
 

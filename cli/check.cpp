@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ledger_text.hpp"
+#include "moment.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 #include "views/check.hpp"
@@ -79,11 +80,10 @@ std::string counted(u64 n, const char* what) { return fmt::format("{} {}{}", n, 
 
 }  // namespace
 
-int check(const CheckOptions& o) {
+Told check_told(const Story& s, const CheckOptions& o) {
   std::vector<const views::Rule*> only;
   for (auto& r : o.rules) only.push_back(&rule_of(r, "--rule "));
   const Severity least = o.severity.empty() ? Severity::info : severity_of(o.severity);
-  Story s(o.run);
   views::CheckInput in{s.history(), s.setup(), s.words(), s.platform(), s.end_event(), {}};
   std::vector<Finding> found = views::check(in);
   std::erase_if(found, [&](auto& f) {
@@ -91,20 +91,23 @@ int check(const CheckOptions& o) {
   });
   u64 counts[3] = {};
   for (auto& f : found) ++counts[static_cast<unsigned>(f.severity)];
-  std::string text;
-  if (o.json) {
-    json list = json::array();
-    for (auto& f : found) list.push_back(finding_json(s, f));
-    text = json{{"schema", "vitrine.check/1"}, {"run", s.path()}, {"step", s.end_step()}, {"errors", counts[2]}, {"warnings", counts[1]}, {"infos", counts[0]}, {"findings", list}}
-               .dump(2, ' ', false, json::error_handler_t::replace) + '\n';
-  } else {
-    for (auto& f : found) text += finding_text(s, f) + '\n';
-    text += found.empty() ? fmt::format("no findings in {} events ({})\n", grouped(s.end_event()), counted(only.empty() ? views::rules().size() : only.size(), "rule"))
+  Told t;
+  json list = json::array();
+  for (auto& f : found) list.push_back(finding_json(s, f)), t.text += finding_text(s, f) + '\n';
+  t.data = {{"schema", "vitrine.check/1"}, {"run", s.path()}, {"step", s.end_step()}, {"errors", counts[2]}, {"warnings", counts[1]}, {"infos", counts[0]}, {"findings", list}};
+  t.text += found.empty() ? fmt::format("no findings in {} events ({})\n", grouped(s.end_event()), counted(only.empty() ? views::rules().size() : only.size(), "rule"))
                           : fmt::format("{}: {}, {}, {}; vitrine explain RULE says what a rule means\n", counted(found.size(), "finding"), counted(counts[2], "error"),
                                         counted(counts[1], "warning"), counted(counts[0], "info"));
-  }
-  std::fputs(text.c_str(), stdout);
-  return counts[1] + counts[2] ? status::finding : status::ok;
+  t.status = counts[1] + counts[2] ? status::finding : status::ok;
+  return t;
+}
+
+int check(const CheckOptions& o) {
+  for (auto& r : o.rules) (void)rule_of(r, "--rule ");   // before anything is run again
+  if (!o.severity.empty()) (void)severity_of(o.severity);
+  const Told t = check_told(Story(o.run), o);
+  std::fputs((o.json ? t.data.dump(2, ' ', false, json::error_handler_t::replace) + '\n' : t.text).c_str(), stdout);
+  return t.status;
 }
 
 int explain(const ExplainOptions& o) {

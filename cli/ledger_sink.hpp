@@ -21,6 +21,7 @@ class LedgerSink final : public EventSink {
     ledger_.on(e);
   }
   const views::Ledger& ledger() const { return ledger_; }
+  void hear_from(const u64* step) { ledger_.hear_from(step); }   ///< as the ledger's
 
  private:
   EventSink* first_;

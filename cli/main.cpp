@@ -170,6 +170,15 @@ int main_checked(int argc, char** argv) {
   a->add_option("--checkpoint-memory", gdb_o.budget, "Memory for going back (default 512M)")->type_name("SIZE");
   verb_action(*a, gdb_o, result, debug);
 
+  ShowViewOptions show_view_o;
+  a = app.add_subcommand("show", "The machine's own views at any moment: regs disasm vmcs msr lapic tlb ioapic pci iommu irq events");
+  a->add_option("RUN", show_view_o.run, kRunAt)->required();
+  a->add_option("VIEW", show_view_o.view, "Which one")->required();
+  a->add_option("ARGUMENT", show_view_o.words, "As of the debugger's monitor command of the same name: part of a VMCS field's name, an MSR, a function, a count");
+  a->add_option("--cpu", show_view_o.cpu, "Processor to look at (default 0)")->type_name("N");
+  a->add_flag("--json", show_view_o.json, "One JSON object");
+  verb_action(*a, show_view_o, result, show);
+
   DebugKeyOptions debug_key_o;
   a = app.add_subcommand("debug-key", "What Xen's console prints for a debug key at a moment of a run (a fork: the run stays as it is)");
   a->add_option("RUN", debug_key_o.run, kRunAt)->required();

@@ -12,4 +12,10 @@ namespace vt::cli {
 std::string map_text(const MapOptions& o, Saved& saved);
 std::string walk_text(const WalkOptions& o, Saved& saved);
 
+/// What the verb says of a ledger: for people, for programs, and what there is to warn of.
+struct Told { std::string text; nlohmann::ordered_json data; std::string warning; int status = status::ok; };
+class Story;
+Told blame_told(const Story& s, const std::string& address);
+Told check_told(const Story& s, const CheckOptions& o);
+
 }  // namespace vt::cli

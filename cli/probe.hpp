@@ -28,7 +28,7 @@ class SymbolStop final : public cpu::Observer {
   bool probed(u64 rip) const override { return rip == address_ || (inner_ && inner_->probed(rip)); }
   bool probe(const cpu::Cpu& c, u64 rip) override {
     const u64 step = machine_.position().step;
-    if (rip == address_ && left_ != 0 && step != last_) {   // else: told again of the same step
+    if (rip == address_ && left_ != 0 && step != last_ && !(from_ && step < *from_)) {   // else: told again of the same step
       last_ = step;
       if (--left_ == 0) {
         machine_.stop().request(StopReason::until, what_);
@@ -38,6 +38,7 @@ class SymbolStop final : public cpu::Observer {
     return inner_ && inner_->probed(rip) && inner_->probe(c, rip);
   }
   u64 left() const { return left_; }
+  void hear_from(const u64* step) { from_ = step; }   ///< what is before it was counted already
 
  private:
   emu::Machine& machine_;
@@ -45,6 +46,7 @@ class SymbolStop final : public cpu::Observer {
   const u64 address_;
   u64 left_, last_ = ~u64{0};
   const std::string what_;
+  const u64* from_ = nullptr;
 };
 
 /// Address of sym:NAME. `before` begins the message (an option, a run). Throws UsageError.

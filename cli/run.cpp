@@ -10,6 +10,7 @@
 #include "console.hpp"
 #include "disks.hpp"
 #include "drive.hpp"
+#include "gdb/elsewhere.hpp"
 #include "gdb/fresh.hpp"
 #include "gdb/gdb.hpp"
 #include "ledger_sink.hpp"
@@ -136,12 +137,18 @@ std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
 }
 
 /// The run under a debugger, until that goes away. False: it has ended the run.
-bool debugged(gdb::Server& server, gdb::Fresh& fresh, const hv::Symbols* symbols, const nlohmann::ordered_json& manifest, const std::string& directory) {
+bool debugged(gdb::Server& server, gdb::Fresh& fresh, const hv::Symbols* symbols, const nlohmann::ordered_json& manifest, const std::string& directory,
+              const std::function<std::unique_ptr<Story>(Saved&)>& tell) {
   gdb::Server::End end;
   {
     gdb::Player player(fresh);
     Saved live(player.machine(), manifest, directory);
-    gdb::Monitor monitor(player, symbols, gdb::views_of(live), {});
+    std::unique_ptr<Story> story;
+    gdb::Monitor monitor(player, symbols, gdb::views_of(live, [&]() -> const Story& {
+      story = tell(live);
+      story->until(player.now());
+      return *story;
+    }), {});
     end = server.serve(player, [&](const std::string& line, unsigned cpu) { return monitor.run(line, cpu); });
   }
   fresh.catch_up();
@@ -244,8 +251,6 @@ int run(const RunOptions& o) {
   std::optional<gdb::Server> debugger;
   if (!o.gdb.empty()) {
     const u16 port = gdb::parse_port(o.gdb, "--gdb");
-    if (o.ledger || wants_ledger(parse_conditions(o))) throw UsageError("--gdb: the ledger is kept by a run without a debugger; debug the finished run with vitrine gdb RUN");
-    if (until.kind == When::Kind::symbol) throw UsageError("--gdb: instead of --until sym:NAME, set a breakpoint");
     debugger.emplace(port);
   }
 
@@ -262,6 +267,12 @@ int run(const RunOptions& o) {
   m.load(p.firmware, p.image);
   for (auto& w : p.image.warnings) print_warning(w);
   p.firmware.clear(), p.image.blobs.clear();
+  std::optional<hv::Symbols> debug_symbols = p.symbols;
+  if (debugger && debug_symbols) {
+    new_bytes.muted = true;
+    for (auto& x : gdb::find_moved(m, *debug_symbols, debug_symbols->file(), [&](u64 to) { m.run(to); })) debug_symbols->also_at(x);
+    new_bytes.muted = false;
+  }
   Recorder recorder(m.stop(), until);
   m.watch(&recorder);
   if (until.kind == When::Kind::console)
@@ -282,6 +293,7 @@ int run(const RunOptions& o) {
     written.keep(m, p.disks, *dir);
   }
   std::optional<LedgerSink> ledger;
+  std::vector<Event> told;   // for a debugger that asks
   const bool judged = wants_ledger(parse_conditions(o));
   std::unique_ptr<views::Words> words;
   if (judged) {
@@ -289,11 +301,15 @@ int run(const RunOptions& o) {
     conditions.rules(setup_of(m, *words), *words, p.platform);
   }
   if (o.ledger || judged) {
-    ledger.emplace(m, p.kernel.kind == hv::Kind::xen, p.symbols ? &*p.symbols : nullptr, recorder.hand_over(), &recorder, [&](const Event& e) { conditions.event(e); });
+    ledger.emplace(m, p.kernel.kind == hv::Kind::xen, p.symbols ? &*p.symbols : nullptr, recorder.hand_over(), &recorder, [&](const Event& e) {
+      conditions.event(e);
+      if (debugger) told.push_back(e);
+    });
+    if (debugger) ledger->hear_from(&frontier.step);
     m.watch(&*ledger);
   }
   std::optional<SymbolStop> symbol_stop;   // over the ledger's
-  if (until.kind == When::Kind::symbol) symbol_stop.emplace(m, symbol, until.number, until.typed);
+  if (until.kind == When::Kind::symbol) symbol_stop.emplace(m, symbol, until.number, until.typed), symbol_stop->hear_from(&frontier.step);
   Rescue rescue{console, recorder, dir ? &*dir : nullptr, manifest};
   set_check_hook(&Rescue::flush, &rescue);
 
@@ -303,13 +319,20 @@ int run(const RunOptions& o) {
     Session session{m, console, recorder, typist, checkpoints, conditions, dir ? &*dir : nullptr, manifest};
     bool goes_on = true;
     if (debugger) {
-      gdb::NewEvents events(recorder, frontier);
+      EventSink& own = ledger ? static_cast<EventSink&>(*ledger) : recorder;
+      gdb::NewEvents events(own, frontier);
       m.watch(&events);
       const u64 last = std::min(until.kind == When::Kind::step ? until.number : ~u64{0}, max_steps);
-      gdb::Fresh fresh(m, frontier, events, tap, typist, last, [&](u64 step) { session.advance(step); });
-      std::fprintf(stderr, "vitrine: gdb: waiting on 127.0.0.1:%u; gdb -ex 'target remote 127.0.0.1:%u'\n", debugger->port(), debugger->port());
-      goes_on = debugged(*debugger, fresh, p.symbols ? &*p.symbols : nullptr, manifest, dir ? dir->path() : std::string());
-      m.watch(&recorder);
+      gdb::Fresh fresh(m, frontier, events, new_bytes, typist, last, [&](u64 step) { session.advance(step); });
+      const hv::Symbols* symbols = debug_symbols ? &*debug_symbols : nullptr;
+      const std::string how = dir ? "-x " + gdb::write_init(dir->path(), manifest, symbols, debugger->port()) : fmt::format("-ex 'target remote 127.0.0.1:{}'", debugger->port());
+      std::fprintf(stderr, "vitrine: gdb: waiting on 127.0.0.1:%u; gdb -q %s\n", debugger->port(), how.c_str());
+      goes_on = debugged(*debugger, fresh, symbols, manifest, dir ? dir->path() : std::string(), [&](Saved& live) {
+        if (!ledger) throw UsageError("this run keeps no ledger: make it with --ledger (vitrine run --gdb PORT --ledger -o DIR ...)");
+        console.flush();
+        return std::make_unique<Story>(Story::Parts{Saved(m, manifest, live.path()), p.platform, p.symbols, told, dir ? read_console(dir->file(kConsole)) : std::vector<ConsoleLine>{}}, m);
+      });
+      m.watch(&own);
       frontier.step = 0;
       debugger.reset();
     }

@@ -101,6 +101,11 @@ std::optional<Saved::Checkpoint> Saved::nearest(u64 step) const {
   return best;
 }
 
+std::unique_ptr<Rerun> Saved::again_before(u64 step) const {
+  const auto from = step ? nearest(step - 1) : std::nullopt;
+  return from ? std::make_unique<Rerun>(path_, from->file) : std::make_unique<Rerun>(path_);
+}
+
 void Saved::at_end() {
   const std::string checkpoint = path_ + "/" + kEndCheckpoint;
   std::error_code e;

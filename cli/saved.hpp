@@ -23,6 +23,8 @@ class Saved {
   /// kept under cache/. Throws InputError, UsageError (the run did not get there), Interrupted.
   emu::Machine& machine() { return live_ ? *live_ : rerun().machine(); }
   Rerun& rerun();
+  /// Another machine of the same run, at the nearest checkpoint before `step`, or at its beginning.
+  std::unique_ptr<Rerun> again_before(u64 step) const;
 
   const std::string& path() const { return path_; }
   const When& at() const { return at_; }

@@ -25,7 +25,8 @@ std::string text_at(const nlohmann::ordered_json& j, const char* object, const c
   return j[object][key].get<std::string>();
 }
 
-/// Symbols are for names only: what cannot be read any more is a warning.
+}  // namespace
+
 std::optional<hv::Symbols> symbols_of(const nlohmann::ordered_json& manifest) {
   std::string file = text_at(manifest, "guest", "symbols");
   if (file.empty()) return {};
@@ -56,9 +57,14 @@ std::vector<ConsoleLine> read_console(const std::string& file) {
   return lines;
 }
 
-bool has_ledger(const nlohmann::ordered_json& manifest) { return manifest.contains("ledger") && manifest["ledger"].is_object(); }
-
+namespace {
+bool own_ledger(const nlohmann::ordered_json& manifest) { return manifest.contains("ledger") && manifest["ledger"].is_object(); }
 }  // namespace
+
+bool has_ledger(const nlohmann::ordered_json& manifest, const std::string& run) {
+  std::error_code e;
+  return own_ledger(manifest) || fs::exists(run + "/" + kLedgerCache, e);
+}
 
 views::Setup setup_of(emu::Machine& m, const views::Words& words) {
   views::Setup s;
@@ -81,7 +87,7 @@ Story::Story(const std::string& run) : saved_(run) {
     setup_ = setup_of(m, *words_);
   }
   std::string file = dir + kEvents;
-  if (!has_ledger(manifest())) {
+  if (!own_ledger(manifest())) {
     file = dir + kLedgerCache;
     std::error_code e;
     if (!fs::exists(file, e)) run_again(file);
@@ -89,9 +95,20 @@ Story::Story(const std::string& run) : saved_(run) {
   history_ = views::tell(views::read_events(file), setup_);
   console_ = read_console(dir + kConsole);
   const auto step = saved_.step();
-  end_step_ = step ? *step : saved_.machine().steps();
+  until(step ? *step : saved_.machine().steps());
+}
+
+Story::Story(Parts parts, emu::Machine& machine) : saved_(std::move(parts.saved)), platform_(std::move(parts.platform)), symbols_(std::move(parts.symbols)), console_(std::move(parts.console)) {
+  words_ = words_for(saved_.is_xen(), symbols_ ? &*symbols_ : nullptr);
+  setup_ = setup_of(machine, *words_);
+  history_ = views::tell(std::move(parts.events), setup_);
+  until(machine.steps());
+}
+
+void Story::until(u64 step) {
+  end_step_ = step;
   // What the last step has done belongs to the end.
-  const bool end = end_step_ >= manifest().value("steps", u64{0});
+  const bool end = end_step_ >= manifest().value("steps", ~u64{0});
   end_event_ = end ? static_cast<u32>(history_.events.size()) : history_.at_step(end_step_);
 }
 

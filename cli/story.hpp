@@ -19,6 +19,9 @@ class Story {
  public:
   /// `run`: RUN or RUN@T. Throws UsageError, InputError.
   explicit Story(const std::string& run);
+  /// Of a run that is being made: the ledger so far.
+  struct Parts { Saved saved; fw::Platform platform; std::optional<hv::Symbols> symbols; std::vector<Event> events; std::vector<ConsoleLine> console; };
+  Story(Parts parts, emu::Machine& machine);
   Story(const Story&) = delete;
   Story& operator=(const Story&) = delete;
 
@@ -34,6 +37,8 @@ class Story {
   /// RUN@T: events from this one on are not to be looked at. Without T: all.
   u32 end_event() const { return end_event_; }
   u64 end_step() const { return end_step_; }
+  /// Events from this step on are not looked at.
+  void until(u64 step);
   Saved& saved() { return saved_; }
   /// The tables as they were before `event`.
   std::unique_ptr<views::Replay> replay(u32 event) const;
@@ -53,6 +58,12 @@ class Story {
 
 /// Runs again and compares the tables with the ledger's every so many events. Prints what it has found; exit status.
 int verify_ledger(const Story& s, u64 every);
+
+/// Does this run have a ledger, its own or one that was made since?
+bool has_ledger(const nlohmann::ordered_json& manifest, const std::string& run);
+/// The symbols that a run was made with, if they are there still: they are for names only, so what cannot be read is a warning.
+std::optional<hv::Symbols> symbols_of(const nlohmann::ordered_json& manifest);
+std::vector<ConsoleLine> read_console(const std::string& file);
 
 /// What the views have to know of a machine.
 views::Setup setup_of(emu::Machine& m, const views::Words& words);

@@ -110,6 +110,14 @@ struct MemoryOptions {
 };
 int memory(const MemoryOptions& o);
 
+struct ShowViewOptions {
+  std::string run, view;
+  std::vector<std::string> words;      ///< of the view
+  unsigned cpu = 0;
+  bool json = false;
+};
+int show(const ShowViewOptions& o);
+
 struct DebugKeyOptions {
   std::string run;
   std::vector<std::string> keys;

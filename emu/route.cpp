@@ -113,6 +113,44 @@ void Machine::interrupt_request(Bdf source, u64 address, u32 data) {
   deliver(plain_message(address, data));
 }
 
+Machine::InterruptRoute Machine::interrupt_route(u64 address, u32 data) {
+  InterruptRoute r;
+  r.message = plain_message(address, data);
+  for (unsigned n = 0; n < cpus(); ++n) if (cpus_[n]->apic.addressed(r.message)) r.cpus.push_back(n);
+  return r;
+}
+
+Machine::InterruptRoute Machine::interrupt_route(Bdf source, u64 address, u32 data) {
+  vtd::Unit* unit = unit_of(source);
+  InterruptRoute r;
+  if (!unit || !unit->interrupt_remapping_enabled()) {
+    r = interrupt_route(address, data);
+    if (unit) r.unit = unit->index();
+    return r;
+  }
+  r.unit = unit->index();
+  const vtd::IrTable table = unit->ir_table();
+  if (!vtd::RemappableRequest::is(address)) {
+    if (table.eime() || !(unit->register_value(vtd::r::GSTS) & vtd::gcmd::CFI)) { r.fault_reason = vtd::fault::ir_compatibility_blocked; return r; }
+    r = interrupt_route(address, data);
+    r.unit = unit->index();
+    return r;
+  }
+  const auto request = vtd::RemappableRequest::of(address, data);
+  r.index = request.index;
+  if (request.reserved) { r.fault_reason = vtd::fault::ir_request_reserved; return r; }
+  const auto l = vtd::lookup_irte(memory_, unit->caps(), table, request.index);
+  r.irte = l.entry, r.fault_reason = l.fault_reason;
+  if (!r.fault_reason && !l.entry.source_allowed(source)) r.fault_reason = vtd::fault::ir_source_mismatch;
+  if (r.fault_reason) return r;
+  vtd::Unit::Interrupt i;
+  i.destination = l.entry.destination(table.eime()), i.logical = l.entry.logical(), i.delivery_mode = l.entry.delivery_mode(), i.vector = l.entry.vector(), i.level = l.entry.level();
+  r.message = message_of(i, table.eime());
+  for (unsigned n = 0; n < cpus(); ++n) if (cpus_[n]->apic.addressed(r.message)) r.cpus.push_back(n);
+  return r;
+}
+
+bool Machine::pic_output() const { return board_->intr.level; }
 void Machine::msi(u64 address, u32 data) { deliver(plain_message(address, data)); }
 
 void Machine::send(unsigned from_cpu, const cpu::ApicMessage& m) { deliver(m, cpus_[from_cpu].get()); }

@@ -20,6 +20,11 @@ void Machine::expire_due() {
   while (queue_.next() <= time_ && !stop_.requested()) queue_.expire_one(time_);
 }
 
+bool Machine::in_turn(unsigned cpu) const {
+  if (slice_cpu_ != cpu || cpus_[cpu]->idle()) return false;
+  return cpus() == 1 || slice_left_ != 0;
+}
+
 void Machine::run(u64 last_step, u64 last_cycle) {
   while (!stop_.requested()) {
     // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
@@ -44,6 +49,7 @@ void Machine::run(u64 last_step, u64 last_cycle) {
       time_ = std::max(time_, queue_.next());
       continue;
     }
+    if (slice_cpu_ == turn_cpu_ && slice_left_ == kSlice) { stop_.pause(turn_what_); break; }
     u64 want = std::min({last_step - steps_, last_cycle - time_, u64{1} << 24});  // so that an interruption is seen
     if (cpus() > 1) want = std::min(want, slice_left_);
     if (queue_.next() != EventQueue::kNone) want = std::min(want, queue_.next() - time_);

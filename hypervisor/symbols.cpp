@@ -95,19 +95,54 @@ std::optional<Symbols> Symbols::for_kernel(const std::string& kernel, const std:
   return {};
 }
 
-std::string Symbols::name(u64 address) const {
+const Symbols::Symbol* Symbols::covering(u64 address) const {
   auto at = std::upper_bound(symbols_.begin(), symbols_.end(), address, [](u64 a, const Symbol& s) { return a < s.at; });
-  if (at == symbols_.begin()) return {};
+  if (at == symbols_.begin()) return nullptr;
   const Symbol& s = *--at;
-  const u64 offset = address - s.at;
   // Assembly labels have no size: they reach to the next symbol, within reason.
-  if (s.size ? offset >= s.size : offset >= 0x10000) return {};
-  return offset ? fmt::format("{}+{:#x}", s.name, offset) : s.name;
+  return (s.size ? address - s.at >= s.size : address - s.at >= 0x10000) ? nullptr : &s;
+}
+
+std::string Symbols::name(u64 address) const {
+  for (auto& m : moved_)
+    if (address - m.delta >= m.first && address - m.delta <= m.last) { address -= m.delta; break; }
+  const Symbol* s = covering(address);
+  if (!s) return {};
+  return address != s->at ? fmt::format("{}+{:#x}", s->name, address - s->at) : s->name;
+}
+
+std::optional<u64> Symbols::begin_of(u64 address) const {
+  const Symbol* s = covering(address);
+  return s ? std::optional(s->at) : std::nullopt;
+}
+
+std::vector<Symbols::Symbol> Symbols::within(u64 first, u64 last) const {
+  std::vector<Symbol> all;
+  for (auto& s : symbols_) if (s.at >= first && s.at <= last) all.push_back(s);
+  return all;
 }
 
 std::optional<u64> Symbols::find(std::string_view name) const {
   for (auto& s : symbols_) if (s.name == name) return s.at;
   return {};
+}
+
+std::vector<Segment> segments_of(const std::string& file) {
+  std::vector<Segment> all;
+  try {
+    ElfFile f(file);
+    std::size_t size = 0, count = 0;
+    const char* raw = ::elf_rawfile(f.elf, &size);
+    if (!raw || ::elf_getphdrnum(f.elf, &count) != 0) return {};
+    for (std::size_t n = 0; n < count; ++n) {
+      GElf_Phdr h;
+      if (!::gelf_getphdr(f.elf, static_cast<int>(n), &h) || h.p_type != PT_LOAD || h.p_offset > size || h.p_filesz > size - h.p_offset) continue;
+      const auto* from = reinterpret_cast<const u8*>(raw) + h.p_offset;
+      all.push_back({h.p_vaddr, h.p_paddr, {from, from + h.p_filesz}});
+    }
+  } catch (const SymbolError&) {
+  }
+  return all;
 }
 
 }  // namespace vt::hv

@@ -60,6 +60,7 @@ void Ledger::put_here(EventKind kind, u64 a, u64 b, u64 c, u64 d) {
 }
 
 void Ledger::on(const Event& e) {
+  if (heard()) return;
   Event copy = e;
   switch (e.kind) {
     case EventKind::vm_entry: {
@@ -115,13 +116,13 @@ void Ledger::unit_pointer(u8 unit, bool interrupt, u64 value) {
 }
 
 void Ledger::before_write(Hpa at, std::size_t n, u8 flags, WriteCause) {
-  if (!(flags & page_flag::watched) || n > kPageSize) return;
+  if (!(flags & page_flag::watched) || n > kPageSize || heard()) return;
   const u64 first = at.v & ~u64{7}, last = (at.v + n - 1) | 7;
   std::memcpy(before_, machine_.memory().host() + first, last + 1 - first);
 }
 
 void Ledger::after_write(Hpa at, std::size_t n, u8 flags, WriteCause cause) {
-  if (!(flags & page_flag::watched) || n > kPageSize) return;
+  if (!(flags & page_flag::watched) || n > kPageSize || heard()) return;
   const Hpa page{at.v & kPageMask};
   if (!tables_.is_table(page)) return;
   const u64 first = at.v & ~u64{7};
@@ -159,6 +160,7 @@ bool Ledger::probed(u64 rip) const {
 
 bool Ledger::probe(const cpu::Cpu& c, u64 rip) {
   const u64 step = c.step();
+  if (heard()) return false;
   if (last_probe_[c.index()] == step || c.vmx.non_root) return false;
   last_probe_[c.index()] = step;
   auto f = std::lower_bound(functions_.begin(), functions_.end(), rip, [](auto& a, u64 r) { return a.address < r; });
@@ -176,6 +178,7 @@ bool Ledger::probe(const cpu::Cpu& c, u64 rip) {
 }
 
 void Ledger::ret(const cpu::Cpu& c, u64 slot) {
+  if (heard()) return;
   stacks_.ret(space(c), slot);
   if (!open_count_) return;
   auto it = open_.find(space(c));

@@ -18,7 +18,11 @@ class NewBytes final : public emu::SerialSink {
  public:
   NewBytes(emu::SerialSink& next, const Frontier& f) : next_(next), frontier_(f) {}
   void of(emu::Machine& m) { machine_ = &m; }
+  emu::SerialSink* also = nullptr;   ///< hears every byte, as often as it is sent
+  bool muted = false;                ///< somebody looks ahead
   void put(u8 byte) override {
+    if (muted) return;
+    if (also) also->put(byte);
     if (!machine_ || machine_->position().step >= frontier_.step) next_.put(byte);
   }
 
@@ -46,8 +50,11 @@ class NewEvents final : public EventSink {
 class Fresh final : public Source {
  public:
   /// `advance`: the run itself, from the frontier on, to at most this step.
-  Fresh(emu::Machine& m, Frontier& f, NewEvents& events, ConsoleTap& tap, const Typist& typist, u64 end, std::function<void(u64)> advance)
-      : machine_(m), frontier_(f), events_(events), tap_(tap), typist_(typist), end_(end), advance_(std::move(advance)) {}
+  Fresh(emu::Machine& m, Frontier& f, NewEvents& events, NewBytes& bytes, const Typist& typist, u64 end, std::function<void(u64)> advance)
+      : machine_(m), frontier_(f), events_(events), bytes_(bytes), typist_(typist), end_(end), advance_(std::move(advance)) { bytes_.also = &tap_; }
+  ~Fresh() override { bytes_.also = nullptr; }
+  Fresh(const Fresh&) = delete;
+  Fresh& operator=(const Fresh&) = delete;
   emu::Machine& machine() override { return machine_; }
   u64 end() const override { return end_; }
   void watch(EventSink* s) override { events_.also = s; }
@@ -93,7 +100,8 @@ class Fresh final : public Source {
   emu::Machine& machine_;
   Frontier& frontier_;
   NewEvents& events_;
-  ConsoleTap& tap_;
+  NewBytes& bytes_;
+  ConsoleTap tap_;
   const Typist& typist_;
   const u64 end_;
   std::function<void(u64)> advance_;

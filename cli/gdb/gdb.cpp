@@ -13,9 +13,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "gdb/elsewhere.hpp"
+#include "gdb/scripts.hpp"
 #include "moment.hpp"
 #include "rerun.hpp"
 #include "saved.hpp"
+#include "story.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 #include "when.hpp"
@@ -28,13 +31,6 @@ u16 parse_port(const std::string& s, const char* option) {
   const auto n = parse_number(s);
   if (!n || *n > 65535) throw UsageError(fmt::format("{} {}: not a port; give 1 to 65535, or 0 for any free one", option, s));
   return static_cast<u16>(*n);
-}
-
-std::string init_text(u16 port) {
-  return fmt::format(
-    "set confirm off\nset remotetimeout 60\n"
-    "define hookpost-monitor\n  maintenance flush register-cache\nend\n"
-    "target remote 127.0.0.1:{}\nset confirm on\n", port);
 }
 
 namespace {
@@ -67,19 +63,11 @@ std::optional<u64> moment(const std::string& typed, const RunAt& at, u64 end) {
   }
 }
 
-/// Those of the hypervisor, and of a dom0 kernel that has some.
-std::vector<std::string> symbol_commands(const nlohmann::ordered_json& manifest, const hv::Symbols* symbols) {
-  std::vector<std::string> all;
-  if (symbols) all.push_back("file " + symbols->file());
-  for (auto& i : manifest.value("inputs", nlohmann::ordered_json::array())) {
-    if (i.value("role", "") != "module") continue;
-    const std::string file = i.value("file", "");
-    try {
-      if (hv::Symbols::load(file).size()) all.push_back("add-symbol-file " + file);
-    } catch (const std::runtime_error&) {   // an initial RAM disk, a compressed kernel
-    }
-  }
-  return all;
+/// File names of a run mean what they meant where it was made.
+std::string input_file(const nlohmann::ordered_json& manifest, const std::string& file) {
+  const auto options = manifest.value("options", nlohmann::ordered_json::object());
+  const std::string directory = options.is_object() && options.contains("directory") && options["directory"].is_string() ? options["directory"].get<std::string>() : std::string{};
+  return fs::absolute(fs::path(file).is_absolute() || directory.empty() ? fs::path(file) : fs::path(directory) / file).lexically_normal().string();
 }
 
 /// gdb in the foreground; this process serves it until it goes away.
@@ -114,7 +102,38 @@ int with_gdb(Server& server, const std::string& script, const std::function<Serv
 
 }  // namespace
 
-Monitor::Views views_of(Saved& live) {
+std::string write_init(const std::string& run, const nlohmann::ordered_json& manifest, const hv::Symbols* symbols, u16 port) {
+  const std::string cache = run + "/cache/";
+  std::error_code e;
+  fs::create_directories(cache, e);
+  auto write = [](const std::string& file, std::string_view text) {
+    std::ofstream out(file, std::ios::binary);
+    out << text;
+    if (!out.flush()) throw InputError(fmt::format("{}: cannot be written; debug a copy of the run, or connect gdb yourself to --serve PORT", file));
+    return fs::absolute(file).string();
+  };
+  std::string s = "set confirm off\nset remotetimeout 60\n";
+  if (symbols) {
+    s += fmt::format("file {}\n", input_file(manifest, symbols->file()));
+    // Code that runs before paging, or as a copy: at those addresses.
+    if (const std::string elf = moved_elf(*symbols); !elf.empty()) s += fmt::format("add-symbol-file {}\n", write(cache + "moved-symbols.elf", elf));
+  }
+  for (auto& i : manifest.value("inputs", nlohmann::ordered_json::array())) {
+    if (i.value("role", "") != "module") continue;
+    const std::string file = input_file(manifest, i.value("file", ""));
+    try {
+      if (hv::Symbols::load(file).size()) s += fmt::format("add-symbol-file {}\n", file);
+    } catch (const std::runtime_error&) {   // an initial RAM disk, a kernel without symbols
+    }
+  }
+  const auto guest = manifest.value("guest", nlohmann::ordered_json::object());
+  if (symbols && guest.is_object() && guest.value("hypervisor", "") == "xen") s += fmt::format("source {}\n", write(cache + "xen-gdb.py", kXenGdbScript));
+  s += fmt::format("define hookpost-monitor\n  maintenance flush register-cache\nend\ntarget remote 127.0.0.1:{}\nset confirm on\n", port);
+  write(cache + "gdbinit", s);
+  return cache + "gdbinit";
+}
+
+Monitor::Views views_of(Saved& live, std::function<const Story&()> story) {
   Monitor::Views v;
   v.map = [&live](const Monitor::Words& w, unsigned) {
     MapOptions o;
@@ -132,6 +151,16 @@ Monitor::Views views_of(Saved& live) {
     o.address = w[0];
     if (!w[0].starts_with("iova:") && w[0].find('@') == std::string::npos) o.address += fmt::format("@cpu{}", cpu);
     return walk_text(o, live);
+  };
+  v.blame = [story](const Monitor::Words& w, unsigned) {
+    if (w.size() != 1) throw UsageError("blame: of what? gfn:A0, gpa:0xa0000, iova:8c000@00:1d.0, mfn:A0 or hpa:0xa0000");
+    const Told t = blame_told(story(), w[0]);
+    return t.text + (t.warning.empty() ? "" : t.warning + '\n');
+  };
+  v.check = [story](const Monitor::Words& w, unsigned) {
+    CheckOptions o;
+    o.rules = w;
+    return check_told(story(), o).text;
   };
   return v;
 }
@@ -152,21 +181,29 @@ int debug(const GdbOptions& o) {
   const auto step = moment(o.run, at, rerun.end_step());
   Server server(port.value_or(0));
   RerunSource source(rerun);
+  std::optional<hv::Symbols> symbols;
+  if (rerun.symbols()) {
+    symbols = *rerun.symbols();
+    for (auto& m : find_moved(rerun.machine(), *symbols, input_file(rerun.manifest(), symbols->file()), [&](u64 to) { rerun.to(to, "symbols"); })) symbols->also_at(m);
+    rerun.rewound();
+  }
   Player player(source, budget);
   if (step && !player.seek(*step, {})) throw InputError(fmt::format("{}: the moment cannot be reached", o.run));
 
   Saved live(rerun.machine(), rerun.manifest(), at.run);
-  Monitor monitor(player, rerun.symbols(),
-                  views_of(live), {});
+  std::unique_ptr<Story> story;   // read when somebody asks for it
+  auto told = [&]() -> const Story& {
+    if (!story && !has_ledger(rerun.manifest(), at.run))
+      throw UsageError(fmt::format("{} has no ledger: make one once with vitrine log {}, or make the run with --ledger", at.run, at.run));
+    if (!story) story = std::make_unique<Story>(at.run);
+    story->until(player.now());
+    return *story;
+  };
+  Monitor monitor(player, symbols ? &*symbols : nullptr,
+                  views_of(live, told), {});
   auto serve = [&] { return server.serve(player, [&](const std::string& line, unsigned cpu) { return monitor.run(line, cpu); }); };
 
-  std::string script;
-  for (auto& c : symbol_commands(rerun.manifest(), rerun.symbols())) script += "set confirm off\n" + c + "\n";
-  script += init_text(server.port());
-  const std::string file = at.run + "/cache/gdbinit";
-  std::error_code e;
-  std::filesystem::create_directories(at.run + "/cache", e);
-  std::ofstream(file) << script;
+  const std::string file = write_init(at.run, rerun.manifest(), symbols ? &*symbols : nullptr, server.port());
   if (!port) return with_gdb(server, file, serve);
 
   std::fprintf(stderr, "vitrine: gdb: serving %s at step %s on 127.0.0.1:%u\nvitrine: gdb -q -x %s\n", at.run.c_str(), grouped(player.now()).c_str(), server.port(), file.c_str());

@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/bits.hpp"
 #include "gdb/space.hpp"
 #include "names.hpp"
-#include "processors.hpp"
 #include "saved.hpp"
+#include "show.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 
@@ -22,23 +24,18 @@ const Monitor::Command Monitor::kCommands[] = {
   {"stop-on", "[RULE | off N]", "a catch point: vm-exit[:REASON] vm-entry eptp gfn:A0 vtd-fault exception[:N] console:'text'; alone, lists them", &Monitor::stop_on},
   {"watch-phys", "HPA [SIZE]", "stops when these bytes of physical memory are written, by whomever ('off HPA [SIZE]' ends it)", &Monitor::watch_physical},
   {"hash", "", "the hash over the machine's whole state, as in the manifest", &Monitor::hash},
-  {"regs", "", "all registers of this processor, with segments and tables", &Monitor::registers},
   {"phys", "HPA [SIZE]", "physical memory", &Monitor::physical},
-  {"disasm", "[ADDRESS] [N]", "N instructions from a linear address (here, 10)", &Monitor::disassemble},
-  {"events", "[N]", "the last N events of the machine (20)", &Monitor::events},
-  {"vmcs", "[FIELD | HPA]", "fields of the current VMCS, or of that page; with a part of a name, only those", &Monitor::vmcs},
-  {"msr", "[N | NAME]", "model-specific registers of this processor", &Monitor::msr},
-  {"lapic", "", "local APIC of this processor", &Monitor::lapic},
-  {"ioapic", "", "redirection entries", &Monitor::ioapic},
-  {"pci", "[BDF]", "functions; of one, its configuration space", &Monitor::pci},
-  {"iommu", "", "registers and counters of the VT-d units", &Monitor::iommu},
-  {"tlb", "", "what this processor's TLB holds", &Monitor::tlb},
   {"map", "[RANGE] [--of ept|vtd|e820] [--root HPA]", "what is mapped now, as vitrine map", &Monitor::map},
   {"walk", "gva:A | gpa:A | iova:A@BDF", "every entry of a translation now, as vitrine walk", &Monitor::walk},
+  {"blame", "gfn:A0 | iova:A@BDF | mfn:A0", "who has mapped this until now, as vitrine blame (needs a ledger)", &Monitor::blame},
+  {"check", "[RULE]", "findings until now, as vitrine check (needs a ledger)", &Monitor::check},
 };
 
 Monitor::Monitor(Player& player, const hv::Symbols* symbols, Views views, Player::Wanted interrupted)
-    : player_(player), symbols_(symbols), views_(std::move(views)), interrupted_(std::move(interrupted)) {}
+    : player_(player), symbols_(symbols), views_(std::move(views)), interrupted_(std::move(interrupted)) {
+  for (auto* v : {&views_.map, &views_.walk, &views_.blame, &views_.check})
+    if (!*v) *v = [](const Words&, unsigned) -> std::string { throw UsageError("there is no run directory to look at"); };
+}
 
 namespace {
 
@@ -85,16 +82,16 @@ std::string Monitor::run(std::string_view line, unsigned cpu) {
   const std::string verb = w[0];
   w.erase(w.begin());
   try {
-    const Command* only = nullptr;
-    for (auto& c : kCommands) {
-      if (verb == c.name) { only = &c; break; }
-      if (std::string_view(c.name).starts_with(verb)) {
-        if (only) return fmt::format("{}: {} or {}?\n", verb, only->name, c.name);
-        only = &c;
-      }
-    }
-    if (!only) return fmt::format("{}: there is no such command; monitor help lists them\n", verb);
-    return (this->*only->run)(w);
+    std::vector<std::string> names;
+    for (auto& c : kCommands) if (std::string_view(c.name).starts_with(verb)) names.push_back(c.name);
+    for (auto& v : show_views()) if (std::string_view(v.name).starts_with(verb)) names.push_back(v.name);
+    if (names.empty()) return fmt::format("{}: there is no such command; monitor help lists them\n", verb);
+    std::string name = names[0];
+    if (names.size() > 1 && std::find(names.begin(), names.end(), verb) == names.end()) return fmt::format("{}: {} or {}?\n", verb, names[0], names[1]);
+    if (names.size() > 1) name = verb;
+    if (const ShowView* v = find_show_view(name)) return v->show({machine(), cpu_, symbols_, &player_.events()}, w).text;
+    for (auto& c : kCommands) if (name == c.name) return (this->*c.run)(w);
+    return "";
   } catch (const UsageError& e) {
     return std::string(e.what()) + '\n';
   } catch (const InputError& e) {
@@ -105,6 +102,7 @@ std::string Monitor::run(std::string_view line, unsigned cpu) {
 std::string Monitor::help(const Words&) {
   std::string s;
   for (auto& c : kCommands) s += fmt::format("{:<30} {}\n", std::string(c.name) + (*c.arguments ? " " : "") + c.arguments, c.what);
+  for (auto& v : show_views()) s += fmt::format("{:<30} {}\n", std::string(v.name) + (*v.arguments ? " " : "") + v.arguments, v.what);
   return s + "Addresses are hexadecimal. Breakpoints and watchpoints are gdb's own; reverse-step, reverse-continue and the like work.\n";
 }
 
@@ -230,7 +228,6 @@ std::string Monitor::watch_physical(const Words& words) {
 }
 
 std::string Monitor::hash(const Words&) { return machine().state_hash() + '\n'; }
-std::string Monitor::registers(const Words&) { return processor_text(machine(), cpu_, symbols_); }
 
 std::string Monitor::physical(const Words& w) {
   if (w.empty() || w.size() > 2) throw UsageError("phys: HPA [SIZE]");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// The `monitor` commands: moving in time, catch points, and the machine's own views.
+/// The `monitor` commands: moving in time and catch points; the views are those of `vitrine show`, `map`, `walk`, `blame` and `check`.
 #pragma once
 #include <functional>
 #include <map>
@@ -16,7 +16,7 @@ class Monitor {
  public:
   /// Views that belong to other verbs: their text for these words. Errors are UsageError and InputError.
   using Words = std::vector<std::string>;
-  struct Views { std::function<std::string(const Words&, unsigned cpu)> map, walk; };
+  struct Views { std::function<std::string(const Words&, unsigned cpu)> map, walk, blame, check; };
   Monitor(Player& player, const hv::Symbols* symbols, Views views, Player::Wanted interrupted);
 
   /// What the command prints; what is wrong with it is text, too. `cpu`: the processor that the debugger looks at.
@@ -34,19 +34,11 @@ class Monitor {
   std::string stop_on(const Words&);
   std::string watch_physical(const Words&);
   std::string hash(const Words&);
-  std::string registers(const Words&);
   std::string physical(const Words&);
-  std::string disassemble(const Words&);
-  std::string events(const Words&);
-  std::string vmcs(const Words&);
-  std::string msr(const Words&);
-  std::string lapic(const Words&);
-  std::string ioapic(const Words&);
-  std::string pci(const Words&);
-  std::string iommu(const Words&);
-  std::string tlb(const Words&);
   std::string map(const Words& w) { return views_.map(w, cpu_); }
   std::string walk(const Words& w) { return views_.walk(w, cpu_); }
+  std::string blame(const Words& w) { return views_.blame(w, cpu_); }
+  std::string check(const Words& w) { return views_.check(w, cpu_); }
 
   emu::Machine& machine() { return player_.machine(); }
   std::string name(u64 address) const { return symbols_ ? symbols_->name(address) : std::string{}; }

@@ -15,7 +15,7 @@ namespace {
 constexpr u64 kChunk = 4'000'000;   ///< steps between two looks at who may want to interrupt
 }
 
-Player::Player(Source& source, u64 budget) : source_(source), machine_(source.machine()), timeline_(machine_, budget) {
+Player::Player(Source& source, u64 budget) : source_(source), machine_(source.machine()), inner_(machine_.processor(0).observer()), timeline_(machine_, budget) {
   machine_.memory().add_listener(this);
   machine_.observe(this);
   source_.watch(this);
@@ -25,7 +25,7 @@ Player::Player(Source& source, u64 budget) : source_(source), machine_(source.ma
 Player::~Player() {
   for (u64 p : watched_pages_) machine_.unwatch_page(Hpa{p});
   source_.unwatch(this);
-  machine_.observe(nullptr);
+  machine_.observe(inner_);
   machine_.memory().remove_listener(this);
 }
 
@@ -125,11 +125,13 @@ void Player::hit(Halt h) {
     if (step < found_limit_) hit_ = Hit{step, std::move(h)};
   } else if (mode_ == Mode::first && !hit_) {
     hit_ = Hit{step, std::move(h)};
-    machine_.stop().request(StopReason::until, kDebugger);
+    machine_.stop().pause(kDebugger);
   }
 }
 
-bool Player::probe(const cpu::Cpu& c, u64 rip) {
+bool Player::probe(const cpu::Cpu& c, u64 rip) { return stops_at(c, rip) || (inner_ && inner_->probed(rip) && inner_->probe(c, rip)); }
+
+bool Player::stops_at(const cpu::Cpu& c, u64 rip) {
   if (mode_ == Mode::silent || (mode_ == Mode::first && hit_)) return false;
   const u64 step = machine_.position().step;
   auto it = breaks_.find(rip);
@@ -287,6 +289,17 @@ Halt Player::back(const Wanted& interrupted) {
   return {Halt::Kind::begin, machine_.current(), 0, false, {}};
 }
 
+/// A processor that waits, or whose turn it is not, is stepped when the others have let it.
+bool Player::to_turn(unsigned cpu, u64 limit) {
+  if (machine_.in_turn(cpu)) return true;
+  machine_.stop_before_turn(cpu, kDebugger);
+  source_.to(limit);
+  machine_.stop_before_turn(~0u, kDebugger);
+  if (hit_ || machine_.stop().what() != kDebugger) return false;
+  machine_.stop().clear();
+  return machine_.in_turn(cpu);
+}
+
 Halt Player::step(unsigned cpu, u64 first, u64 last, const Wanted& interrupted) {
   apply();
   hit_.reset();
@@ -294,17 +307,24 @@ Halt Player::step(unsigned cpu, u64 first, u64 last, const Wanted& interrupted) 
   skip_ = now();
   for (u64 n = 1;; ++n) {
     if (now() >= end()) { h = at_limit(); break; }
-    mode_ = Mode::first;
     const u64 before = now();
-    source_.to(before + 1);
+    mode_ = Mode::first;
+    const bool turn = to_turn(cpu, before + kChunk);
+    if (turn) source_.to(now() + 1);
     mode_ = Mode::silent;
-    if (hit_) { machine_.stop().clear(); h = hit_->halt; break; }
+    if (hit_) {
+      machine_.stop().clear();
+      const u64 at = hit_->halt.kind == Halt::Kind::breakpoint ? hit_->step : hit_->step + 1;
+      h = hit_->halt;
+      if (now() != at && !seek(at, {})) h = {Halt::Kind::failed, machine_.current(), 0, false, "the step of the hit cannot be reached"};
+      break;
+    }
     if (machine_.stop().requested() || now() == before) { h = at_limit(); break; }
-    if (machine_.current() == cpu) {
+    if (turn && machine_.current() == cpu) {
       const u64 rip = machine_.processor(cpu).rip;
       if (rip < first || rip >= last) break;
     }
-    if (n % 4096 == 0) {
+    if (n % 4096 == 0 || !turn) {
       if (now() >= timeline_.newest() + kEvery) checkpoint();
       if (interrupted && interrupted()) { h.kind = Halt::Kind::interrupted; break; }
     }
@@ -316,18 +336,35 @@ Halt Player::step_back(unsigned cpu, const Wanted& interrupted) {
   const Halt begin{Halt::Kind::begin, cpu, 0, false, {}}, stopped{Halt::Kind::interrupted, cpu, 0, false, {}};
   const u64 from = now();
   if (from <= timeline_.oldest()) return begin;
+  hit_.reset();
   if (machine_.cpus() == 1) return seek(from - 1, interrupted) ? Halt{Halt::Kind::step, cpu, 0, false, {}} : stopped;
   // The last step that this processor made: looked for in windows that grow.
   u64 until = from;
-  for (u64 window : {u64{16}, u64{8192}, u64{1} << 20, u64{1} << 24}) {
+  for (u64 window : {u64{16}, u64{8192}, u64{1} << 20, u64{1} << 24, u64{1} << 28}) {
     const u64 start = std::max(timeline_.oldest(), from > window ? from - window : 0);
     if (!seek(start, interrupted)) return stopped;
-    std::optional<u64> found;
-    while (now() < until) {
-      const u64 before = now();
-      source_.to(before + 1);
-      if (now() == before) break;
-      if (machine_.current() == cpu) found = before;
+    // Its last turn that begins before, then the steps of that.
+    std::optional<u64> turn, found;
+    while (now() < until && !machine_.stop().requested()) {
+      if (machine_.in_turn(cpu)) {
+        turn = now();
+        source_.to(std::min(until, machine_.turn_end()));
+      } else {
+        const u64 before = now();
+        to_turn(cpu, until);
+        if (now() == before && !machine_.in_turn(cpu)) break;
+      }
+    }
+    machine_.stop().clear();
+    if (turn) {
+      if (!seek(*turn, interrupted)) return stopped;
+      to_turn(cpu, until);   // at its beginning nobody may have been chosen yet
+      while (now() < until && machine_.in_turn(cpu)) {
+        found = now();
+        source_.to(now() + 1);
+        if (now() == *found) break;
+      }
+      machine_.stop().clear();
     }
     if (found) return seek(*found, interrupted) ? Halt{Halt::Kind::step, cpu, 0, false, {}} : stopped;
     if (start == timeline_.oldest()) return seek(start, interrupted) ? begin : stopped;

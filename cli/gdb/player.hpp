@@ -105,10 +105,17 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
   static constexpr std::size_t kEvents = 4096;
 
   // cpu::Observer
-  void call(const cpu::Cpu& c, u64 slot, u64 to) override { stacks_.call(space(c), slot, to); }
-  void ret(const cpu::Cpu& c, u64 slot) override { stacks_.ret(space(c), slot); }
-  bool probed(u64 rip) const override { return applied_.contains(rip); }
+  void call(const cpu::Cpu& c, u64 slot, u64 to) override {
+    stacks_.call(space(c), slot, to);
+    if (inner_) inner_->call(c, slot, to);
+  }
+  void ret(const cpu::Cpu& c, u64 slot) override {
+    stacks_.ret(space(c), slot);
+    if (inner_) inner_->ret(c, slot);
+  }
+  bool probed(u64 rip) const override { return applied_.contains(rip) || (inner_ && inner_->probed(rip)); }
   bool probe(const cpu::Cpu& c, u64 rip) override;
+  bool stops_at(const cpu::Cpu& c, u64 rip);
   // EventSink
   void on(const Event& e) override;
   // PhysMem::Listener
@@ -123,11 +130,14 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
   void rewatch();
   void checkpoint();
   void restore(u64 step);
+  /// To the beginning of this processor's next turn. False: a hit, the end, or `limit` before.
+  bool to_turn(unsigned cpu, u64 limit);
   bool run(u64 to, const Wanted& interrupted);   ///< false: a hit (or interrupted_); else it stands at `to` or the end
   Halt at_limit() const;
 
   Source& source_;
   emu::Machine& machine_;
+  cpu::Observer* const inner_;   ///< who was there before goes on being told
   emu::Timeline timeline_;
   views::CallStacks stacks_;
   std::map<u64, views::CallStacks> kept_stacks_;   ///< by the step of the checkpoint

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""embed.py OUT.cpp NAME=FILE[,FILE...]...: files, one after the other, as string constants of the program."""
+"""embed.py OUT.cpp HEADER NAME=FILE[,FILE...]...: files, one after the other, as string constants of the program."""
 import sys
 
 
@@ -12,8 +12,8 @@ def literal(data):
     return "\n".join(f'  "{line}\\n"' for line in lines)
 
 
-out = ["// Made by cli/report/embed.py.", '#include "report_page.hpp"', "namespace vt::cli {"]
-for item in sys.argv[2:]:
+out = ["// Made by cli/report/embed.py.", f'#include "{sys.argv[2]}"', "namespace vt::cli {"]
+for item in sys.argv[3:]:
     name, files = item.split("=", 1)
     data = b""
     for file in files.split(","):

@@ -47,13 +47,18 @@ void IoApic::service(unsigned n) {
   send(n);
 }
 
-void IoApic::send(unsigned n) {
-  const u64 rte = rte_[n];
+IoApic::Message IoApic::message(unsigned n) const {
+  const u64 rte = rte_[n % kPins];
   const u32 data = static_cast<u32>(bits(rte, 7, 0) | bits(rte, 10, 8) << 8 | 1 << 14 | (level(rte) ? 1u << 15 : 0));
   u64 address = 0xfee00000;
   if (rte & kRemappable) address |= bits(rte, 63, 49) << 5 | 1 << 4 | bits(rte, 11, 11) << 2;
   else address |= bits(rte, 63, 56) << 12 | bits(rte, 11, 11) << 2;
-  bus_.message(source_, address, data);
+  return {address, data};
+}
+
+void IoApic::send(unsigned n) {
+  const Message m = message(n);
+  bus_.message(source_, m.address, m.data);
 }
 
 void IoApic::eoi(u8 vector) {

@@ -21,6 +21,11 @@ class IoApic final : public Device {
   void eoi(u8 vector);  ///< broadcast by a local APIC, or written to the EOI register
   u64 entry(unsigned n) const { return rte_[n % kPins]; }
   u8 id() const { return id_; }
+  Bdf source() const { return source_; }
+  bool asserted(unsigned n) const { return lines_ >> (n % kPins) & 1; }
+  /// What pin n sends by its entry as it stands.
+  struct Message { u64 address; u32 data; };
+  Message message(unsigned n) const;
 
   std::string_view name() const override { return "ioapic"; }
   u64 read(u64 offset, unsigned size) override;

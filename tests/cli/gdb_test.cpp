@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "firmware/image.hpp"
-#include "gdb/monitor.hpp"
-#include "gdb/packet.hpp"
+#include "gdb/elsewhere.hpp"
 #include "gdb/registers.hpp"
-#include "gdb/stub.hpp"
-#include "prepare.hpp"
+#include "gdb_session.hpp"
+#include "show.hpp"
 
 namespace vt::cli::gdb {
 namespace {
@@ -104,63 +102,6 @@ TEST(gdb_packet, numbers) {
   EXPECT_EQ(from_hex("4a6"), std::nullopt);
   EXPECT_EQ(from_hex("zz"), std::nullopt);
   EXPECT_EQ(from_hex(to_hex("any")), "any");
-}
-
-// --- a machine under the stub ----------------------------------------------------------------------------
-
-struct Quiet final : emu::SerialSink { void put(u8) override {} };
-
-/// Code at 1 MiB in flat 32-bit mode, run by itself.
-class Bare final : public Source {
- public:
-  explicit Bare(std::vector<u8> code, u64 end, unsigned cpus = 1) : end_(end) {
-    PlatformOptions o;
-    o.memory = "64M", o.cpus = cpus;
-    const fw::Platform p = make_platform(o);
-    machine_ = std::make_unique<emu::Machine>(p, quiet_);
-    fw::Image image;
-    image.blobs.push_back({Hpa{0x100000}, std::move(code)});
-    image.entry.mode = fw::Entry::Mode::protected_flat32;
-    image.entry.eip = 0x100000, image.entry.esp = 0x200000;
-    machine_->load({}, image);
-  }
-  emu::Machine& machine() override { return *machine_; }
-  void to(u64 step) override { machine_->run(std::min(step, end_)); }
-  void rewound() override { ++rewinds; }
-  u64 end() const override { return end_; }
-  void watch(EventSink* s) override { machine_->watch(s); }
-  void unwatch(EventSink*) override { machine_->watch(nullptr); }
-  void on_text(const std::string&, std::function<void()>) override {}
-  int rewinds = 0;
-
- private:
-  Quiet quiet_;
-  std::unique_ptr<emu::Machine> machine_;
-  const u64 end_;
-};
-
-// 100000: mov ecx, 1000        100005: mov eax, [102000]   10000a: inc eax    10000b: mov [102000], eax    100010: loop 100005    100012: jmp 100012
-const std::vector<u8> kCount{0xb9, 0xe8, 0x03, 0, 0, 0xa1, 0x00, 0x20, 0x10, 0x00, 0x40, 0xa3, 0x00, 0x20, 0x10, 0x00, 0xe2, 0xf3, 0xeb, 0xfe};
-constexpr u64 kEnd = 5000;
-
-struct Session {
-  explicit Session(std::vector<u8> code = kCount, u64 end = kEnd, unsigned cpus = 1)
-      : source(std::move(code), end, cpus), player(source), monitor(player, nullptr, {}, {}),
-        stub(player, {[this](const std::string& p) { sent.push_back(p); }, {}, [this](const std::string& l, unsigned c) { return monitor.run(l, c); }}) {}
-  std::string operator()(std::string_view p) { return stub.handle(p).reply; }
-  u32 counter() { u32 v; source.machine().memory().read(Hpa{0x102000}, &v, 4); return v; }
-  u64 rip() { return source.machine().processor(0).rip; }
-  Bare source;
-  Player player;
-  Monitor monitor;
-  std::vector<std::string> sent;
-  Stub stub;
-};
-
-std::string plain_hash(u64 end = kEnd) {
-  Bare b(kCount, end);
-  b.to(end);
-  return b.machine().state_hash();
 }
 
 TEST(gdb_stub, introduces_itself) {
@@ -350,6 +291,78 @@ TEST(gdb_monitor, a_write_to_physical_memory_stops) {
   EXPECT_EQ(s.monitor.run("watch-phys off 102000 4", 0), "");
   EXPECT_NE(s.monitor.run("watch-phys off 102000 4", 0), "");
   EXPECT_EQ(s("c"), "T05thread:1;replaylog:end;");
+}
+
+/// What clients of all kinds have sent, and what becomes of that when bytes are changed, cut out, repeated and put together.
+TEST(gdb_hostile, mutated_conversations_leave_the_run_as_it_is) {
+  static const std::string kSaid[] = {
+    frame("qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+;vContSupported+"), frame("vCont?"), frame("vMustReplyEmpty"), frame("QStartNoAckMode"), frame("Hgp0.0"), frame("Hg0"),
+    frame("qXfer:features:read:target.xml:0,1000"), frame("qTStatus"), frame("?"), frame("qfThreadInfo"), frame("qsThreadInfo"), frame("qAttached"), frame("Hc-1"), frame("qOffsets"), frame("g"),
+    frame("m100000,40"), frame("Z0,10000b,1"), frame("Z2,102000,4"), frame("vCont;c"), frame("vCont;s:1;c"), frame("vCont;r100000,100012:1"), frame("bs"), frame("bc"), frame("z0,10000b,1"),
+    frame("qRcmd,68656c70"), frame("qRcmd," + to_hex("goto 50%")), frame("qRcmd," + to_hex("stop-on exception:14")), frame("qRcmd," + to_hex("watch-phys 102000 4")), frame("qRcmd," + to_hex("irq")),
+    frame("qRcmd," + to_hex("blame gfn:a0")), frame("X100000,0:"), frame("M100000,1:90"), frame("G00"), frame("P10=00"), frame("D"), frame("k"), "+", "-", "\x03", "$", "#00", "}"};
+  u64 x = 0x9e3779b97f4a7c15;
+  auto random = [&](u64 n) { x ^= x << 13, x ^= x >> 7, x ^= x << 17; return (x >> 11) % n; };
+  Client client;
+  for (int n = 0; n < 2500; ++n) {
+    std::string s;
+    for (u64 k = 1 + random(8); k; --k) s += kSaid[random(std::size(kSaid))];
+    for (u64 k = random(6); k; --k) {
+      const std::size_t at = random(s.size() + 1), length = std::min<std::size_t>(random(12), s.size() - at);
+      switch (random(6)) {
+        case 0: if (at < s.size()) s[at] = static_cast<char>(random(256)); break;
+        case 1: s.erase(at, length); break;
+        case 2: s.insert(at, s.substr(at, length)); break;
+        case 3: s.insert(at, 1, static_cast<char>(random(256))); break;
+        case 4: s.insert(at, random(8) ? "ffffffffffffffff" : std::string(PacketReader::kMax + random(64), 'f')); break;
+        default: s.resize(at); break;
+      }
+      if (s.empty()) break;
+    }
+    // Most of the sums are wrong by now, and what has a wrong one is never looked at: so every other is put right.
+    if (n % 2) {
+      std::string right;
+      for (std::size_t begin = s.find('$'); begin != s.npos; begin = s.find('$', begin + 1)) {
+        const std::size_t end = s.find_first_of("#$", begin + 1);
+        right += frame(std::string_view(s).substr(begin + 1, (end == s.npos ? s.size() : end) - begin - 1));
+      }
+      s = right;
+    }
+    client.send(s, 1 + random(64));
+  }
+  EXPECT_LE(client.reply, PacketReader::kMax + 16);
+  EXPECT_EQ(client.end_hash(), Client::plain());
+}
+
+TEST(gdb_monitor, views_are_those_of_the_command) {
+  Session s;
+  for (auto& v : show_views()) EXPECT_EQ(s.monitor.run(v.name, 0), v.show({s.source.machine(), 0, nullptr, &s.player.events()}, {}).text) << v.name;
+  const std::string irq = s.monitor.run("irq", 0);
+  for (const char* part : {"cpu 0: local APIC id 0", "in service none", "8259 pair: INTR quiet", "I/O APIC, requester", "24 pins are masked and quiet"}) EXPECT_NE(irq.find(part), std::string::npos) << part << irq;
+  EXPECT_NE(s.monitor.run("i", 0).find(" or "), std::string::npos);   // ioapic, iommu, irq
+}
+
+// A processor that waits is stepped when it goes on: processor 1 waits for a SIPI that never comes, so its step is the run's end.
+TEST(gdb_stub, a_step_of_a_processor_that_waits_ends_with_the_run) {
+  Session s(kCount, kEnd, 2);
+  s("Hc2");
+  EXPECT_EQ(s("s"), "T05thread:1;replaylog:end;");
+  EXPECT_EQ(s.player.now(), kEnd);
+  s("Hc2");
+  EXPECT_EQ(s("bs"), "T05thread:2;replaylog:begin;");
+  EXPECT_EQ(s.player.now(), 0u);
+}
+
+// What is hit on the way stops, at its exact step, whoever is stepped.
+TEST(gdb_stub, a_breakpoint_of_another_processor_stops_the_step_of_one_that_waits) {
+  Session s(kCount, kEnd, 2);
+  s("qSupported:swbreak+;hwbreak+");
+  s("Z0,10000b,1"), s("Hc2");
+  EXPECT_EQ(s("s"), "T05thread:1;swbreak:;");
+  EXPECT_EQ(s.player.now(), 3u);
+  s("z0,10000b,1"), s("Z2,102000,4"), s("Hc2");
+  EXPECT_EQ(s("s"), "T05thread:1;watch:102000;");
+  EXPECT_EQ(s.player.now(), 4u);
 }
 
 }  // namespace

@@ -189,8 +189,21 @@ def fresh(where, run):
     c.send("k")
     check("run --gdb, killed: status 130", server.process.wait(60) == 130)
     check("and the run is there as far as it went", json.loads((out / "manifest.json").read_text())["steps"] == 1)
-    done = vitrine("run", "--firmware", where / "rom", "-o", where / "no", "--ledger", "--gdb", 0)
-    check("run --gdb --ledger: status 2, and says what to do", done.returncode == 2 and "vitrine gdb RUN" in done.stderr, done.stderr)
+    # With a ledger and conditions, whatever way the debugger takes: what is gone through again is heard once.
+    for name, more, status in (("--ledger", ["--ledger"], 0), ("--bad-if", ["--bad-if", "console:'.....'", "--good-if", "rule:aliased-ram"], 1), ("--until", ["--until", "console:'...'"], 0)):
+        plain, out = where / f"plain{name}", where / f"fresh{name}"
+        done = vitrine("run", "--firmware", where / "rom", "-o", plain, "--console", "none", *more)
+        server = rsp.Server(VITRINE, "run", "--firmware", where / "rom", "-o", out, "--console", "none", "--gdb", 0, *more)
+        c = rsp.Client(server.port)
+        choice = random.Random(5)
+        for _ in range(80):
+            c(choice.choice(["vCont;s:1", "vCont;s:1", "bs", "Z0,6,1", "z0,6,1", "Z2,500,2", "z2,500,2", "vCont;c", "bc"]))
+            if choice.random() < 0.2:
+                c.monitor(choice.choice(["goto 5000", "goto -50", "goto +700", "goto 3"]))
+        c("D")
+        c.close()
+        got = server.process.wait(60)
+        check(f"run --gdb {name}: the same run, status {status}", got == done.returncode == status and files_of(out) == files_of(plain), f"{got} {done.returncode} {files_of(out)[1]} {files_of(plain)[1]}")
 
 
 def check_run(name, done, status):

@@ -27,8 +27,14 @@ class Stop {
   /// `what`: the thing not modelled; `where`: manual and section title. Printed as they are.
   void unsupported(std::string_view what, std::string_view where) { request(StopReason::unsupported, what, where); }
   void request(StopReason reason, std::string_view what = {}, std::string_view where = {}, int code = 0) {
-    if (reason_ != StopReason::none) return;
-    reason_ = reason, what_ = what, where_ = where, code_ = code;
+    if (reason_ != StopReason::none && !pause_) return;
+    reason_ = reason, what_ = what, where_ = where, code_ = code, pause_ = false;
+  }
+  /// Somebody who watches wants to look: gives way to any request that comes before the machine stands.
+  void pause(std::string_view what) {
+    if (requested()) return;
+    request(StopReason::until, what);
+    pause_ = true;
   }
   bool requested() const { return reason_ != StopReason::none; }
   StopReason reason() const { return reason_; }
@@ -41,6 +47,7 @@ class Stop {
   StopReason reason_ = StopReason::none;
   std::string what_, where_;
   int code_ = 0;
+  bool pause_ = false;
 };
 
 }  // namespace vt

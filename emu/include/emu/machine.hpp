@@ -4,6 +4,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,11 +54,29 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   const std::vector<std::unique_ptr<vtd::Unit>>& vtd_units() const { return units_; }
   pci::ConfigSpace& pci();
   const IoApic& ioapic() const;
+  /// What becomes of an interrupt request by the tables as they stand. Looked up only: nothing is sent, cached or recorded as a fault.
+  struct InterruptRoute {
+    std::optional<u8> unit;        ///< remapping unit of the requester
+    std::optional<u32> index;      ///< of its table, if the request is in remappable format and remapping is enabled
+    vtd::Irte irte;
+    u8 fault_reason = 0;           ///< blocked
+    cpu::ApicMessage message;
+    std::vector<unsigned> cpus;    ///< whom the message addresses
+  };
+  InterruptRoute interrupt_route(Bdf source, u64 address, u32 data);
+  /// The same of a message that no unit remaps: the units' own.
+  InterruptRoute interrupt_route(u64 address, u32 data);
+  bool pic_output() const;         ///< INTR of the 8259 pair
   Bus& bus() { return bus_; }
   /// In the order of the platform's functions and their ports.
   const std::vector<std::unique_ptr<Disk>>& disks() const;
   const std::map<Bdf, Traffic>& traffic() const { return traffic_; }
   void watch(EventSink* sink) { sink_ = sink; }
+  /// Will this processor make the next step (unless an event that is due ends the run)?
+  bool in_turn(unsigned cpu) const;
+  u64 turn_end() const { return steps_ + slice_left_; }   ///< step before which the present turn ends at the latest
+  /// The run pauses (`what`) whenever a turn of this processor begins, before its first step; all ones: no more. Not state.
+  void stop_before_turn(unsigned cpu, const char* what) { turn_cpu_ = cpu, turn_what_ = what; }
   /// Calls, returns and chosen places of all processors; null: nobody. Not from within a run.
   void observe(cpu::Observer* observer);
   /// Where the machine is: within a step the instruction that executes, or what has just been written by it.
@@ -135,6 +154,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   cpu::Cpu* running_ = nullptr;
   Backends backends_;
   std::map<Bdf, Traffic> traffic_;
+  u32 turn_cpu_ = ~0u;
+  const char* turn_what_ = "";
   std::map<u64, u32> watched_;   ///< page: by how many. Not state
   volatile bool interrupted_ = false;
 };

@@ -27,14 +27,30 @@ class Symbols {
   std::string name(u64 address) const;
   std::optional<u64> find(std::string_view name) const;
 
+  /// Linked addresses [first, last] that run somewhere else, too: `delta` further on.
+  struct Moved { u64 first = 0, last = 0, delta = 0; };
+  void also_at(const Moved& m) { moved_.push_back(m); }
+  const std::vector<Moved>& moved() const { return moved_; }
+  struct Symbol { u64 at, size; std::string name; };
+  /// Those within [first, last].
+  std::vector<Symbol> within(u64 first, u64 last) const;
+  /// Where the symbol begins that covers an address; none: none does.
+  std::optional<u64> begin_of(u64 address) const;
+
   const std::string& file() const { return file_; }
   const std::string& build_id() const { return build_id_; }
   std::size_t size() const { return symbols_.size(); }
 
  private:
-  struct Symbol { u64 at, size; std::string name; };
+  const Symbol* covering(u64 address) const;
   std::string file_, build_id_;
   std::vector<Symbol> symbols_;   ///< by address
+  std::vector<Moved> moved_;
 };
+
+/// What an ELF file loads.
+struct Segment { u64 linked = 0, physical = 0; std::vector<u8> bytes; };
+/// Empty: it cannot be read, or loads nothing.
+std::vector<Segment> segments_of(const std::string& elf);
 
 }  // namespace vt::hv

@@ -23,6 +23,8 @@ class Ledger final : public EventSink, public PhysMem::Listener, public Tables::
   Ledger(emu::Machine& machine, std::vector<Function> functions, Out out);
   ~Ledger() override;
 
+  /// What happens before this step has been heard already: somebody goes through it again (a debugger). To be looked at whenever something happens.
+  void hear_from(const u64* step) { from_ = step; }
   /// Events of the machine come in here (whoever calls `Machine::watch` passes them on).
   void on(const Event& e) override;
   u64 events() const { return events_; }
@@ -35,7 +37,7 @@ class Ledger final : public EventSink, public PhysMem::Listener, public Tables::
   void table(const Table& t, bool fresh) override;
   void gone(const Table& t, bool last) override;
   // cpu::Observer
-  void call(const cpu::Cpu& c, u64 slot, u64 return_address) override { stacks_.call(space(c), slot, return_address); }
+  void call(const cpu::Cpu& c, u64 slot, u64 return_address) override { if (!heard()) stacks_.call(space(c), slot, return_address); }
   void ret(const cpu::Cpu& c, u64 slot) override;
   bool probe(const cpu::Cpu& c, u64 rip) override;
   bool probed(u64 rip) const override;
@@ -44,6 +46,7 @@ class Ledger final : public EventSink, public PhysMem::Listener, public Tables::
   struct Attempt { u64 slot = 0, step = 0; Function function; };
   struct Root { Hpa page; unsigned level = 0; };
   static u32 space(const cpu::Cpu& c) { return c.index() * 2 + (c.vmx.non_root ? 1 : 0); }
+  bool heard() const { return from_ && machine_.position().step < *from_; }
   void put(Event e);
   void put_here(EventKind kind, u64 a, u64 b, u64 c, u64 d);
   u32 chain_of(const cpu::Cpu& c);
@@ -52,6 +55,7 @@ class Ledger final : public EventSink, public PhysMem::Listener, public Tables::
 
   emu::Machine& machine_;
   Out out_;
+  const u64* from_ = nullptr;
   std::vector<Function> functions_;    ///< by address
   CallStacks stacks_;
   ChainTree chains_;
