@@ -24,7 +24,7 @@ def has_dwarf():
 def in_root():
     """Is the selected processor where Xen's memory is mapped? A debugger of another machine has no $vmx."""
     vmx = gdb.selected_frame().read_register("vmx") if "vmx" in {r.name for r in gdb.selected_frame().architecture().registers()} else None
-    return vmx is None or int(vmx) == 1
+    return vmx is None or int(vmx) != 2   # off, root, non_root
 
 
 class InXen:
