@@ -277,8 +277,8 @@ def with_source(where, kernel):
     status, out = rsp.gdb([*[line for line in init.splitlines() if line.startswith(("file", "add-symbol-file", "source"))], f"target remote 127.0.0.1:{server.port}",
                            "xen domains", "break pvh_populate_p2m", "continue", "bt", "next", "info line", "step", "finish", "reverse-next", "xen domains", "xen vcpus", "xen current", "print domain_list->vcpu[0]",
                            "print (p2m_type_t)5", "xen p2m-type 5", "xen entry 0x9c500000000a0b07", "print *(ept_entry_t *)$rsp", "tbreak ept_set_entry", "continue", "finish", "detach"])
-    t.check("bt has source lines", re.search(r"^#0 +pvh_populate_p2m .*dom0_build\.c:\d+$", out, re.M) and re.search(r"^#\d+ .*__start_xen .*setup\.c:\d+$", out, re.M), out)
-    t.check("finish says what was returned", "Run till exit" in out and "Value returned is" in out, out)
+    t.check("bt has source lines", re.search(r"^#0 +(?:0x\w+ in )?pvh_populate_p2m .*dom0_build\.c:\d+$", out, re.M) and re.search(r"^#\d+ .*__start_xen .*setup\.c:\d+$", out, re.M), out)
+    t.check("finish says what was returned", "Value returned is" in out, out)
     t.check("xen domains", "Xen has no domain yet" in out or "not mapped here" in out or "not that far" in out, out)
     t.check("xen domains knows dom0", re.search(r"^d0 +struct domain 0xffff83\w+  1 vCPUs  \d+ of \d+ pages  privileged", out, re.M), out)
     t.check("xen vcpus, xen current", re.search(r"^d0v0 +struct vcpu 0xffff83\w+  processor 0  \w+", out, re.M) and re.search(r"^cpu 0: idlev0", out, re.M), out)
