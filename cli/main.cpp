@@ -13,15 +13,14 @@
 namespace vt::cli {
 namespace {
 
-/// Options and verbs that the design has and this version has not: they are refused by name, never ignored.
-constexpr const char* kLaterRunOptions[] = {"--schedule-seed", "--timing",
+/// Options that the design has and this version has not: they are refused by name, never ignored.
+constexpr const char* kLaterRunOptions[] = {"--timing",
                                             "--reboot"};
-constexpr const char* kLaterVerbs[] = {"replay", "trace"};
 
 constexpr const char* kRunAt = "Run directory, or RUN@T: any moment of it. T: step number, 37%, end, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]";
 constexpr const char* kFooter =
     "Exit status: 0 ran as expected; 1 a finding, or a reset, triple fault or halt for good; 2 usage; 3 something not modelled;\n"
-    "4 a bad input file; 70 an error of vitrine itself; 124 a step limit; 130 Ctrl-C. A guest that writes to the exit device\n"
+    "4 a bad input file; 5 a replay diverged; 70 an error of vitrine itself; 124 a step limit; 130 Ctrl-C. A guest that writes to the exit device\n"
     "(port 0xf4) gives the status itself.";
 
 void platform_options(CLI::App& a, PlatformOptions& o) {
@@ -52,7 +51,10 @@ void run_options(CLI::App& a, RunOptions& o) {
                "KEYS: \\r \\n \\t \\e \\xHH, ^A for Ctrl-A; several for one moment are typed in order")
       ->type_name("\"console:'TEXT'=KEYS\"")->allow_extra_args(false);
   a.add_option("--checkpoint-every", o.checkpoint_every, "Keep the machine's state every N steps, so that RUN@T is answered sooner")->type_name("N");
-  a.add_option("--console", o.console, "stdio: lines with their step (default); raw: bytes; file: console.txt only; none")->type_name("HOW");
+  a.add_option("--console", o.console, "stdio: lines with their step (default), or, from a terminal to a terminal, what the guest prints as it comes; raw: bytes; file:\n"
+               "console.txt only; none. With stdio, what comes from a terminal or a pipe at standard input is typed at the guest, and recorded")->type_name("HOW");
+  a.add_option("--escape", o.escape, "The key that leaves a run that is typed at on a terminal (default ^]; none: there is none)")->type_name("KEY");
+  a.add_option("--schedule-seed", o.schedule_seed, "Varies how processors are interleaved: another number, another run, the same every time (0: slices of fixed length)")->type_name("N");
   a.add_option("--symbols", o.symbols, "Symbols of the kernel (default: found beside it by build id)")->type_name("FILE");
   a.add_flag("--ledger", o.ledger, "Keep every store to EPT and VT-d tables, by whom, and every call that asks for a mapping (log, blame, check, diff)");
   a.add_option("--stop-on", o.stop_on, "End the run (status 1) where this rule of check has a finding (looked at every 4,194,304 steps)")->type_name("RULE")->allow_extra_args(false);
@@ -178,6 +180,23 @@ int main_checked(int argc, char** argv) {
   a->add_option("--cpu", show_view_o.cpu, "Processor to look at (default 0)")->type_name("N");
   a->add_flag("--json", show_view_o.json, "One JSON object");
   verb_action(*a, show_view_o, result, show);
+  ReplayOptions replay_o;
+  a = app.add_subcommand("replay", "A run once more, from its inputs and what was typed (status 5: it goes another way)");
+  a->add_option("RUN", replay_o.run, "Run directory")->required();
+  a->add_option("--to", replay_o.to, "Only to this moment: step number, 37%, console:'text', exit#N, sym:NAME ...")->type_name("T");
+  a->add_flag("--verify", replay_o.verify, "Print nothing, but compare console, checkpoints and the state's hash at the end with those of the run");
+  verb_action(*a, replay_o, result, replay);
+
+  TraceOptions trace_o;
+  a = app.add_subcommand("trace", "Every instruction of a stretch of a run, with what it changed and which translations it used, by running again");
+  a->add_option("RUN", trace_o.run, "Run directory")->required();
+  a->add_option("--from", trace_o.from, "Where it begins (default 0): step number, 37%, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]")->type_name("T");
+  a->add_option("--to", trace_o.to, "Where it ends: the same, end, or +N steps")->type_name("T");
+  a->add_option("--processor", trace_o.processor, "Only this processor")->type_name("N");
+  a->add_option("--event", trace_o.events, "No instructions, only these events, separated by commas: exit, entry, exception, interrupt, msr, port,\n"
+                "mmio, ept, vtd, flush, console, reset, or all")->type_name("KINDS")->delimiter(',')->allow_extra_args(false);
+  a->add_flag("--json", trace_o.json, "A JSON object per line");
+  verb_action(*a, trace_o, result, trace);
 
   DebugKeyOptions debug_key_o;
   a = app.add_subcommand("debug-key", "What Xen's console prints for a debug key at a moment of a run (a fork: the run stays as it is)");
@@ -203,9 +222,6 @@ int main_checked(int argc, char** argv) {
   a->add_option("-o,--output", import_o.out, "Where to write the description (default: standard output)")->type_name("P.json");
   a->add_flag("--json", import_o.json, "One JSON object: the description and what was found on the way");
   verb_action(*a, import_o, result, platform_import);
-
-  for (const char* later : kLaterVerbs)
-    app.add_subcommand(later, "")->group("")->prefix_command()->callback([later] { throw UsageError(std::string(later) + ": is not in this version"); });
 
   const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
   if (argc > 1 && argv[1][0] != '-' && std::none_of(verbs.begin(), verbs.end(), [&](auto* v) { return v->get_name() == argv[1]; }))

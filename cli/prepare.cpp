@@ -93,7 +93,13 @@ fw::Module parse_module(const std::string& s) {
 
 Prepared prepare(const RunOptions& o) {
   check_images(o);
-  Prepared p = prepare(make_platform(o.platform), o);
+  fw::Platform platform = make_platform(o.platform);
+  if (!o.schedule_seed.empty()) {
+    const auto seed = parse_number(o.schedule_seed);
+    if (!seed) throw UsageError(fmt::format("--schedule-seed {}: not a number", o.schedule_seed));
+    platform.cpu.schedule_seed = *seed;
+  }
+  Prepared p = prepare(platform, o);
   auto add = [&](const char* role, const std::string& file) {
     std::error_code e;
     const auto size = std::filesystem::file_size(file, e);

@@ -37,6 +37,8 @@ class SymbolStop final : public cpu::Observer {
     }
     return inner_ && inner_->probed(rip) && inner_->probe(c, rip);
   }
+  void access(const cpu::Cpu& c, const cpu::MemoryAccess& a) override { if (inner_) inner_->access(c, a); }
+  void device_read(Hpa at, u64 size) override { if (inner_) inner_->device_read(at, size); }
   u64 left() const { return left_; }
   void hear_from(const u64* step) { from_ = step; }   ///< what is before it was counted already
 

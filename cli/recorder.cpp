@@ -8,7 +8,7 @@ namespace {
 constexpr bool kept(EventKind k) {
   switch (k) {
     case EventKind::none: case EventKind::vm_entry: case EventKind::vm_exit: case EventKind::exception: case EventKind::interrupt: return false;
-    default: return true;
+    default: return !is_io(k);
   }
 }
 

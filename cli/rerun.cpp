@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -21,7 +22,8 @@ namespace {
 
 class FanOut final : public EventSink {
  public:
-  void on(const Event& e) override { for (auto* s : sinks) s->on(e); }
+  void on(const Event& e) override { for (auto* s : sinks) if (!is_io(e.kind) || s->wants_io()) s->on(e); }
+  bool wants_io() const override { return std::any_of(sinks.begin(), sinks.end(), [](auto* s) { return s->wants_io(); }); }
   std::vector<EventSink*> sinks;
 };
 
@@ -112,6 +114,7 @@ struct Rerun::Impl {
     if (!end.is_object() || !end.contains("step") || !end["step"].is_number_unsigned())
       throw InputError(fmt::format("{}: the run was cut off ({}), so its end is not known; run again", path, reason.empty() ? "no end" : reason));
     end_step = end["step"].get<u64>();
+    if (end.contains("waits") && end["waits"].is_number_unsigned()) end_waits = end["waits"].get<u64>();
     input = read_input(manifest, manifest_file);
     const std::string platform_file = path + "/" + kPlatform;
     platform = fw::load_platform(platform_file);
@@ -128,13 +131,14 @@ struct Rerun::Impl {
     const auto& s = machine->stop();
     const std::string what = s.requested() ? fmt::format("it stops at step {} ({}{}{})", machine->steps(), stop_name(s.reason()), s.what().empty() ? "" : ": ", s.what())
                                            : fmt::format("it goes on at step {}", machine->steps());
-    throw InputError(fmt::format("{}: run again, it goes another way: {}, not at step {} ({}); was the run made by another build of vitrine?", run, what, end_step, reason));
+    throw Diverged(fmt::format("{}: run again, it goes another way: {}, not at step {} ({}); was the run made by another build of vitrine?", run, what, end_step, reason));
   }
 
   const std::string run, manifest_file;
   json manifest;
   std::string reason;
   u64 end_step = 0;
+  std::optional<u64> end_waits;   ///< it ended while every processor waited, at about this cycle
   fw::Platform platform;
   std::optional<hv::Symbols> symbols;
   std::vector<TypedInput> input;
@@ -181,6 +185,8 @@ emu::Machine& Rerun::machine() { return *impl_->machine; }
 const json& Rerun::manifest() const { return impl_->manifest; }
 const hv::Symbols* Rerun::symbols() const { return impl_->symbols ? &*impl_->symbols : nullptr; }
 u64 Rerun::end_step() const { return impl_->end_step; }
+const std::string& Rerun::unfinished_line() const { return impl_->tap.unfinished(); }
+u64 Rerun::unfinished_step() const { return impl_->tap.unfinished_step(); }
 void Rerun::watch(EventSink* s) {
   impl_->events.sinks.push_back(s);
   impl_->machine->watch(&impl_->events);
@@ -219,18 +225,29 @@ void Rerun::to(u64 step, const char* what) {
     if (m.stop().reason() == StopReason::until) return false;   // an observer's wish
     return true;
   };
+  // Where every processor waited for somebody who typed.
+  auto wait = [&](u64 until) {
+    const u64 at = m.steps();
+    m.run(at + 1, ~u64{0}, until);
+    if (m.steps() != at || m.stop().requested()) i.diverged();
+  };
+  auto type = [&](const TypedInput& in) {
+    if (in.waits) wait(*in.waits);
+    give(m, in);
+  };
   // What was typed before a step belongs to what happens from that step on.
   while (i.next_input < i.input.size() && i.input[i.next_input].step < step) {
     const TypedInput& in = i.input[i.next_input];
     if (!run_to(in.step)) return;
     if (m.stop().requested()) i.diverged();
-    give(m, in);
+    type(in);
     ++i.next_input;
   }
   if (!run_to(step)) return;
   if (m.steps() != step || (m.stop().requested() && !to_end)) i.diverged();
   if (!to_end || i.ended) return;
-  for (; i.next_input < i.input.size(); ++i.next_input) give(m, i.input[i.next_input]);
+  for (; i.next_input < i.input.size(); ++i.next_input) type(i.input[i.next_input]);
+  if (i.end_waits) wait(*i.end_waits);
   if (i.natural_end()) {
     if (!m.stop().requested()) driver.to(i.end_step + 1);
     if (m.stop().reason() == StopReason::interrupted) { m.stop().clear(); throw Interrupted(what); }

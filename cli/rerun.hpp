@@ -37,9 +37,12 @@ class Rerun {
   void on_byte(std::function<void(u8)> f);
 
   /// Runs to `step` (the state before that step), or to the run's end if that comes first; returns early where an observer has asked the
-  /// machine's Stop for it. Progress on stderr; Ctrl-C throws Interrupted. Throws InputError where the run goes another way than it did.
+  /// machine's Stop for it. Progress on stderr; Ctrl-C throws Interrupted. Throws Diverged where the run goes another way than it did.
   void to(u64 step, const char* what);
   u64 end_step() const;   ///< of the manifest
+  /// What has come of the console's last line, and the step of its first byte.
+  const std::string& unfinished_line() const;
+  u64 unfinished_step() const;
   /// The machine was put back to an earlier moment (emu::Timeline): what was typed since will be typed again.
   void rewound();
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// vitrine run: everything is read and checked, and the machine stands, before anything is written.
 #include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -15,6 +17,7 @@
 #include "gdb/gdb.hpp"
 #include "ledger_sink.hpp"
 #include "manifest.hpp"
+#include "interactive.hpp"
 #include "names.hpp"
 #include "probe.hpp"
 #include "processors.hpp"
@@ -78,6 +81,7 @@ struct Session {
   Conditions& conditions;
   const RunDir* dir;
   nlohmann::ordered_json& manifest;
+  Interactive* interactive = nullptr;
 
   void run(const When& until, u64 max_steps) {
     const u64 end = until.kind == When::Kind::step ? until.number : ~u64{0};
@@ -92,13 +96,16 @@ struct Session {
     Progress progress(m, [&] { return console.last_line(); }, [&](const std::string& line) { console.progress(line); });
     Driver driver(m, [&] { progress.tick(); recorder.flush(); });
     for (;;) {
+      const bool typed = interactive && interactive->goes_on();
       typist.go_on(m);
       if (m.stop().requested()) return;
       if (m.steps() >= first) break;
       // A checkpoint of a step is its state before what is typed then.
       if (m.steps() == checkpoints.next) checkpoints.save(m, *dir), kept();
       if (typist.type_due(m)) kept();
-      driver.to(std::min({first, typist.next_step(), checkpoints.next, conditions.next_step(m.steps())}));
+      const u64 next = std::min({first, typist.next_step(), checkpoints.next, conditions.next_step(m.steps())});
+      if (typed) interactive->to(next);
+      else driver.to(next);
       if (m.steps() % Conditions::kEvery == 0) conditions.look(m);
     }
   }
@@ -116,7 +123,7 @@ std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   std::string t;
   if (s.reason() == emu::kInputLost) return s.what();
   switch (s.reason()) {
-    case StopReason::until: return "reached " + wanted;
+    case StopReason::until: return s.what() == kEscape ? "left by " + s.what() : "reached " + wanted;
     case StopReason::exit_device: return fmt::format("the guest ended the run with status {}", s.code());
     case StopReason::power_off: t = "powered off"; break;
     case StopReason::limit: return fmt::format("step limit reached ({})", s.what());
@@ -222,7 +229,10 @@ struct WrittenDisks {
 }  // namespace
 
 int run(const RunOptions& o) {
-  const Console::Mode mode = console_mode(o.console);
+  Console::Mode mode = console_mode(o.console);
+  const auto escape = parse_escape(o.escape);
+  const bool typed_at = mode == Console::Mode::stdio && o.gdb.empty() && Keyboard::present();
+  if (typed_at && is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO)) mode = Console::Mode::raw;
   const When until = parse_when(o.until);
   u64 max_steps = ~u64{0};
   if (!o.max_steps.empty()) {
@@ -314,9 +324,19 @@ int run(const RunOptions& o) {
   set_check_hook(&Rescue::flush, &rescue);
 
   const double user = user_now(), elapsed = elapsed_now();
+  std::optional<u64> waits;   // it ended while every processor waited for somebody to type
   {
     SignalGuard signals(m);
     Session session{m, console, recorder, typist, checkpoints, conditions, dir ? &*dir : nullptr, manifest};
+    std::optional<Keyboard> keyboard;
+    std::optional<Interactive> interactive;
+    if (typed_at) {
+      if (is_terminal(STDIN_FILENO))
+        std::fprintf(stderr, "vitrine: what you type goes to the guest%s\n", escape ? fmt::format("; {} leaves", key_text(*escape)).c_str() : "");
+      keyboard.emplace(escape);
+      interactive.emplace(m, *keyboard, typist, [&] { console.flush(), recorder.flush(); }, [&session] { session.kept(); });
+      session.interactive = &*interactive;
+    }
     bool goes_on = true;
     if (debugger) {
       EventSink& own = ledger ? static_cast<EventSink&>(*ledger) : recorder;
@@ -337,6 +357,7 @@ int run(const RunOptions& o) {
       debugger.reset();
     }
     if (goes_on) session.run(until, max_steps);
+    if (interactive) waits = interactive->waits();
   }
   const HostTime host{user_now() - user, elapsed_now() - elapsed};
 
@@ -357,6 +378,7 @@ int run(const RunOptions& o) {
   if (ledger) manifest["ledger"] = {{"events", ledger->ledger().events()}, {"attempts", p.symbols && p.kernel.kind == hv::Kind::xen}};
   if (dir) {
     manifest_end(manifest, m, p, recorder, host, status);
+    if (waits) manifest["end"]["waits"] = *waits;
     try {
       manifest["state_hash"] = m.state_hash();
       emu::save_checkpoint(m, dir->file(kEndCheckpoint));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Views of one processor.
-#include <capstone/capstone.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "cpu/inspect.hpp"
 #include "cpu/msr.hpp"
+#include "disasm.hpp"
 #include "gdb/space.hpp"
 #include "names.hpp"
 #include "processors.hpp"
@@ -71,30 +71,6 @@ std::string decoded(const cpu::VmcsField& f) {
   return s;
 }
 
-/// Text of one instruction, by Capstone; how long it is, our decoder knows.
-class Disassembler {
- public:
-  explicit Disassembler(const cpu::Cpu& c) {
-    const cs_mode mode = c.code64() ? CS_MODE_64 : c.protected_mode() && c.seg[cpu::CS].db() ? CS_MODE_32 : CS_MODE_16;
-    ok_ = cs_open(CS_ARCH_X86, mode, &handle_) == CS_ERR_OK;
-  }
-  ~Disassembler() { if (ok_) cs_close(&handle_); }
-  Disassembler(const Disassembler&) = delete;
-  Disassembler& operator=(const Disassembler&) = delete;
-  std::string text(u64 at, std::span<const u8> bytes) {
-    cs_insn* i = nullptr;
-    if (!ok_ || !cs_disasm(handle_, bytes.data(), bytes.size(), at, 1, &i)) return "(no text)";
-    std::string s = fmt::format("{} {}", i->mnemonic, i->op_str);
-    if (i->size != bytes.size()) s += "  (?)";
-    cs_free(i, 1);
-    return s;
-  }
-
- private:
-  csh handle_ = 0;
-  bool ok_;
-};
-
 }  // namespace
 
 u64 count_of(const Words& w, std::size_t at, u64 otherwise, u64 most) {
@@ -116,7 +92,7 @@ Shown show_disassembly(const Look& l, const Words& w) {
     if (!v) throw UsageError(fmt::format("{}: neither a hexadecimal address nor a symbol", w[0]));
     at = *v;
   }
-  Disassembler d(c);
+  Disassembler d;
   Shown s{{}, json::array()};
   for (u64 n = count_of(w, 1, 10, 1000); n; --n) {
     const std::string bytes = gdb::read_linear(l.machine, l.cpu, at, 15);
@@ -128,7 +104,7 @@ Shown show_disassembly(const Look& l, const Words& w) {
     }
     std::string code;
     for (u8 b : raw.first(length)) code += fmt::format("{:02x}", b);
-    const std::string symbol = l.name(at), text = d.text(at, raw.first(length));
+    const std::string symbol = l.name(at), text = d.text(c, at, raw.first(length));
     s.text += fmt::format("{} {:016x}  {:<22} {:<40} {}\n", at == here ? "=>" : "  ", at, code, text, symbol);
     s.data.push_back({{"address", hex(at)}, {"bytes", code}, {"text", text}, {"symbol", symbol}});
     at += length;

@@ -30,6 +30,7 @@ nlohmann::ordered_json input_json(const std::vector<TypedInput>& input) {
     nlohmann::ordered_json j{{"step", i.step}, {"device", i.memory ? "memory" : "com1"}};
     if (i.memory) j["address"] = hex(*i.memory);
     j["bytes"] = bytes;
+    if (i.waits) j["waits"] = *i.waits;
     all.push_back(j);
   }
   return all;
@@ -48,6 +49,10 @@ std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const
     if (device == "memory") {
       i.memory = j.contains("address") && j["address"].is_string() ? parse_number(j["address"].get<std::string>()) : std::nullopt;
       if (!i.memory) throw wrong("address: is no address");
+    }
+    if (j.contains("waits")) {
+      if (!j["waits"].is_number_unsigned()) throw wrong("waits: is not a cycle");
+      i.waits = j["waits"].get<u64>();
     }
     if (!all.empty() && i.step < all.back().step) throw wrong("step: is before the one above");
     const std::string bytes = j["bytes"].get<std::string>();
@@ -211,6 +216,11 @@ bool Typist::type_due(emu::Machine& m) {
   }
   for (std::size_t n = before; n < input_.size(); ++n) give(m, input_[n]);
   return !due.empty();
+}
+
+void Typist::typed(emu::Machine& m, const std::string& bytes, std::optional<u64> waits) {
+  input_.push_back({m.steps(), bytes, {}, waits});
+  give(m, input_.back());
 }
 
 }  // namespace vt::cli

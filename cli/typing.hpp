@@ -2,8 +2,8 @@
 /// What is typed at the serial console: orders of the command line, and what a run has recorded of it.
 #pragma once
 #include <functional>
-#include <optional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +13,12 @@
 namespace vt::cli {
 
 /// Bytes that were typed before step `step`.
-struct TypedInput { u64 step = 0; std::string bytes; std::optional<u64> memory = {}; };   ///< `memory`: written there instead (--poke)
+struct TypedInput {
+  u64 step = 0;
+  std::string bytes;
+  std::optional<u64> memory = {};   ///< written there instead (--poke)
+  std::optional<u64> waits = {};    ///< every processor waited, and time had gone on to this cycle: a step says not everything then
+};
 /// Does it, now.
 void give(emu::Machine& m, const TypedInput& input);
 
@@ -50,6 +55,7 @@ class ConsoleTap final : public emu::SerialSink {
   const std::string& last_line() const { return text_.empty() ? last_ : text_; }
   /// What has come of the unfinished line.
   const std::string& unfinished() const { return text_; }
+  u64 unfinished_step() const { return first_; }   ///< of its first byte
 
  private:
   struct Wait { std::string text; std::function<void()> found; std::string seen; };
@@ -75,6 +81,8 @@ class Typist {
   void go_on(emu::Machine& m);
   /// Types what is due; true if something was.
   bool type_due(emu::Machine& m);
+  /// By a person. `waits`: see TypedInput.
+  void typed(emu::Machine& m, const std::string& bytes, std::optional<u64> waits);
   const std::vector<TypedInput>& input() const { return input_; }
   const std::vector<TypeOrder>& orders() const { return orders_; }
 

@@ -15,12 +15,14 @@ namespace vt::cli {
 struct UsageError : std::runtime_error { using runtime_error::runtime_error; };
 /// `what()` names the file.
 struct InputError : std::runtime_error { using runtime_error::runtime_error; };
+/// A run, made again, goes another way than it did.
+struct Diverged : InputError { using InputError::InputError; };
 
 /// Ctrl-C while something was run again (status 130). `what()`: what that was.
 struct Interrupted : std::runtime_error { using runtime_error::runtime_error; };
 
 namespace status {
-inline constexpr int ok = 0, finding = 1, usage = 2, unsupported = 3, bad_input = 4, internal = 70, limit = 124, interrupted = 130;
+inline constexpr int ok = 0, finding = 1, usage = 2, unsupported = 3, bad_input = 4, diverged = 5, internal = 70, limit = 124, interrupted = 130;
 }
 
 /// What describes the platform on a command line.
@@ -47,6 +49,8 @@ struct RunOptions {
   std::vector<std::string> type;       ///< console:'TEXT'=KEYS, STEP=KEYS
   std::string checkpoint_every;
   std::string gdb;                     ///< port
+  std::string escape = "^]";           ///< the key that leaves an interactive run
+  std::string schedule_seed;
   bool ledger = false;
   std::vector<std::string> stop_on, good_if, bad_if;   ///< rules; conditions
 };
@@ -128,6 +132,20 @@ struct GdbOptions {
   std::string run, serve, budget;
 };
 int debug(const GdbOptions& o);
+
+struct ReplayOptions {
+  std::string run, to;
+  bool verify = false;
+};
+int replay(const ReplayOptions& o);
+
+struct TraceOptions {
+  std::string run, from = "0", to;
+  std::optional<unsigned> processor;
+  std::vector<std::string> events;     ///< empty: instructions, with every event
+  bool json = false;
+};
+int trace(const TraceOptions& o);
 
 struct ShowOptions {
   PlatformOptions platform;

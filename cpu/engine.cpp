@@ -142,7 +142,7 @@ bool Cpu::single_step_needed() const {
 u64 Cpu::steps_before_current() const {
   const u64 done = run_budget_ - static_cast<u64>(budget);
   if (!block) return done;
-  return done - block->count + static_cast<u64>(cur - block->insns);
+  return done - block->count + static_cast<u64>(cur - block->insns) + iterations;
 }
 
 u64 Cpu::run(u64 steps) {
@@ -151,9 +151,11 @@ u64 Cpu::run(u64 steps) {
   leave_run = false;
   block = nullptr;
   while (budget > 0 && !leave_run && !stop_.requested()) {
+    if (VT_UNLIKELY(watches_all_)) observer_->boundary(*this);
     if (attention && pending()) continue;
     if (activity != Activity::active) break;
     if (blocks_->full()) drop_derived();
+    if (VT_UNLIKELY(watches_all_)) careful = true;   // no first attempts: each access is told of once
     const bool single = single_step_needed();
     u16 m = static_cast<u16>(mode | (single ? mode_bit::single : 0));
     fault.kind = Fault::Kind::none;
@@ -173,12 +175,14 @@ u64 Cpu::run(u64 steps) {
     }
     if (b && static_cast<i64>(b->n) > budget) b = block_at(*this, rip, static_cast<u16>(m | mode_bit::single));
     if (!b) {
+      careful = false;
       if (fault.kind == Fault::Kind::stopped) break;
       left_at = nullptr;
-      --budget;
+      const Paid paid(*this);
       deliver();
       continue;
     }
+    if (VT_UNLIKELY(watches_all_)) observer_->executes(*this, *b->insns);
     execute(*b);
   }
   block = nullptr;
@@ -223,14 +227,15 @@ void Cpu::execute(Block& b) {
       CHECK(!careful, "an instruction asks twice to be done alone");
       careful = true;
       break;
-    case Fault::Kind::stopped: break;
-    default:
+    case Fault::Kind::stopped: careful = false; break;   // whether there was a first attempt is not state
+    default: {
       careful = false;
-      --budget;
+      const Paid paid(*this);
       deliver();
       if (non_root() != guest) break;
       if (sti) sti_shadow = false;
       if (movss) movss_shadow = false;
+    }
   }
 }
 

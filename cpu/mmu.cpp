@@ -30,6 +30,16 @@ bool disturbs_code(Cpu& c, Hpa at, unsigned n) {
   return !c.careful && c.block && (c.memory().flags(at) & page_flag::code) && c.blocks().overlaps(at, n);
 }
 
+/// Somebody wants to know of accesses there.
+bool told(const Cpu& c, Hpa at) { return c.observer() && (c.watches_all() || (const_cast<Cpu&>(c).memory().flags(at) & page_flag::reads_watched)); }
+/// ... and the instruction has to be alone for that.
+bool tells_alone(const Cpu& c, Hpa at) { return !c.careful && c.block && told(c, at); }
+
+void tell_table(Cpu& c, MemoryAccess::Kind kind, bool ept, unsigned level, u64 la, Hpa at, unsigned size, u64 value) {
+  MemoryAccess a{.kind = kind, .ept = ept, .level = static_cast<u8>(level), .size = size, .linear = la, .at = at, .value = &value};
+  c.observer()->access(c, a);
+}
+
 /// SDM 3C "Exit Qualification for EPT Violations"
 bool ept_fault(Cpu& c, const ept::Walk& w, Gpa gpa, u64 la, Access want, bool linear_valid, bool final) {
   c.fault = {};
@@ -49,6 +59,11 @@ bool through_ept(Cpu& c, Gpa gpa, u64 la, Access want, bool linear_valid, bool f
   const ept::Eptp eptp{c.vmx.eptp};
   PhysMem& mem = c.memory();
   w = ept::walk(mem, ept_caps(c.model()), eptp, gpa, want);
+  if (VT_UNLIKELY(c.observer() != nullptr))
+    for (unsigned i = 0; i < w.n; ++i) {
+      if (tells_alone(c, w.step[i].at)) return again_alone(c);
+      if (told(c, w.step[i].at)) tell_table(c, MemoryAccess::Kind::table_read, true, w.step[i].level, la, w.step[i].at, 8, w.step[i].entry);
+    }
   if (w.why != ept::Why::ok) return ept_fault(c, w, gpa, la, want, linear_valid, final);
   if (!final && on_apic_access_page(c, w.target)) return apic_access_physical(c), false;
   if (!eptp.ad()) return true;
@@ -58,6 +73,7 @@ bool through_ept(Cpu& c, Gpa gpa, u64 la, Access want, bool linear_valid, bool f
     if (i + 1u == w.n && want.w()) e |= 0x200;
     if (e != s.entry) {
       if (disturbs_code(c, s.at, 8)) return again_alone(c);
+      if (told(c, s.at)) tell_table(c, MemoryAccess::Kind::table_write, true, s.level, la, s.at, 8, e);
       mem.poke64(s.at, e, WriteCause::walker_ad);
     }
     s.entry = e;
@@ -117,7 +133,8 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
   if (c.cr0 & cr0::PG) {
     Hpa at[4];
     unsigned n = 0;
-    const paging::Walk w = paging::walk(paging_params(c), la, [&](Gpa g, u64& v) {
+    const paging::Params params = paging_params(c);
+    const paging::Walk w = paging::walk(params, la, [&](Gpa g, u64& v) {
       Hpa h{g.v};
       if (nested) {
         ept::Walk ew;
@@ -125,7 +142,13 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
         h = ew.target;
       }
       at[n++] = h;
+      if (tells_alone(c, h)) return again_alone(c);
       v = mem.peek64(h);
+      if (told(c, h)) {
+        const unsigned level = (params.mode == paging::Mode::level4 ? 5 : 3) - n;
+        const bool narrow = params.mode == paging::Mode::bits32, high = narrow && (paging::index(params.mode, la, level) & 1);
+        tell_table(c, MemoryAccess::Kind::table_read, false, level, la, h + (high ? 4 : 0), narrow ? 4 : 8, !narrow ? v : high ? v >> 32 : v & 0xffff'ffff);
+      }
       return true;
     });
     if (w.why == paging::Why::read_failed) return ept_stopped(c, la);
@@ -145,6 +168,7 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
         }
         const Hpa h = at[i] + (s.at.v & 7);
         if (disturbs_code(c, h, s.size)) return again_alone(c);
+        if (told(c, h)) tell_table(c, MemoryAccess::Kind::table_write, false, s.level, la, h, s.size, v);
         if (s.size == 4) mem.poke32(h, static_cast<u32>(v), WriteCause::walker_ad);
         else mem.poke64(h, v, WriteCause::walker_ad);
       }
@@ -218,11 +242,12 @@ void fill_host(Cpu& c, u64 la, Hpa at, Access want) {
     h.ex[slot] = e;
     return;
   }
+  if (c.watches_all() || (mem.flags(at) & page_flag::reads_watched)) return;
   h.rd[slot] = e;
   if (want.w() && !(mem.flags(at) & page_flag::slow_write)) h.wr[slot] = e;
 }
 
-struct Part { u64 la; Hpa at; unsigned n; bool ram, virtual_apic; };
+struct Part { u64 la; Hpa at; unsigned n; bool ram, virtual_apic; u8 shift; };
 struct Span { Part part[2]; unsigned n = 0; };
 
 /// SDM 3A "Alignment Checking": CR0.AM, EFLAGS.AC, CPL 3.
@@ -265,12 +290,12 @@ bool span(Cpu& c, u64 la, unsigned size, Access want, As as, bool explicit_, Spa
     const bool ram = is_ram(c, h);
     const bool virtual_apic = on_apic_access_page(c, h);
     if (virtual_apic && c.careful && !apic_access_virtualized(c, h, size, want)) return false;
-    s.part[s.n++] = {at, h, n, ram, virtual_apic};
+    s.part[s.n++] = {at, h, n, ram, virtual_apic, e.shift};
     done += n;
     if (c.careful) continue;
     // SDM has no words for it: the instruction is done again, alone. So it is when filling the TLB has thrown out a page that code
     // was fetched from, perhaps this code: the next fetch has to look at an exact boundary, however execution is cut into blocks.
-    if (!ram || c.contexts.code_dropped() || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) return again_alone(c);
+    if (!ram || tells_alone(c, h) || c.contexts.code_dropped() || (want.w() && (c.memory().flags(h) & page_flag::code) && c.blocks().overlaps(h, n))) return again_alone(c);
   }
   if (explicit_ && (c.dr[7] & 0xff)) data_breakpoints(c, la, size, want);
   if (explicit_)
@@ -286,6 +311,12 @@ unsigned piece(u64 at, unsigned n) {
   return p;
 }
 
+/// Of the local APIC's registers; the rest is told of by whoever is outside.
+void tell_apic(Cpu& c, EventKind kind, Hpa at, unsigned size, u64 value) {
+  if (EventSink* s = c.out().io_events())
+    s->on({.kind = kind, .cpu = static_cast<u16>(c.index()), .step = c.step(), .rip = c.current_rip(), .a = at.v, .b = size, .c = value});
+}
+
 void device_read(Cpu& c, Hpa at, u8* to, unsigned n) {
   const bool apic = c.apic.mmio_at(at.v & kPageMask);
   while (n) {
@@ -295,6 +326,7 @@ void device_read(Cpu& c, Hpa at, u8* to, unsigned n) {
       // SDM 3A "Local APIC Register Address Map": registers are read by aligned 32-bit loads; narrower ones give their part here.
       if (p > 4) p = 4;
       v = c.apic.read(static_cast<u32>(at.v & 0xffc)) >> (8 * (at.v & 3));
+      tell_apic(c, EventKind::mmio_read, at, p, v & mask(8 * p - 1, 0));
     } else {
       v = c.out().mmio_read(at, p);
     }
@@ -311,9 +343,17 @@ void device_write(Cpu& c, Hpa at, const u8* from, unsigned n) {
     u64 v = 0;
     std::memcpy(&v, from, p);
     if (!apic) c.out().mmio_write(at, p, v);
-    else if (p == 4) c.apic.write(static_cast<u32>(at.v & 0xfff), static_cast<u32>(v));
+    else {
+      tell_apic(c, EventKind::mmio_write, at, p, v);
+      if (p == 4) c.apic.write(static_cast<u32>(at.v & 0xfff), static_cast<u32>(v));
+    }
     from += p, at += p, n -= p;
   }
+}
+
+void tell(Cpu& c, MemoryAccess::Kind kind, const Part& x, const void* value) {
+  MemoryAccess a{.kind = kind, .device = !x.ram, .page_shift = x.shift, .size = x.n, .linear = x.la, .at = x.at, .value = value};
+  c.observer()->access(c, a);
 }
 
 void read_parts(Cpu& c, const Span& s, void* to) {
@@ -323,6 +363,7 @@ void read_parts(Cpu& c, const Span& s, void* to) {
     if (x.ram) std::memcpy(p, c.memory().host() + x.at.v, x.n);
     else if (x.virtual_apic) c.memory().read(Hpa{c.vmx.virtual_apic | (x.at.v & ~kPageMask)}, p, x.n);
     else device_read(c, x.at, p, x.n);
+    if (VT_UNLIKELY(told(c, x.at))) tell(c, MemoryAccess::Kind::read, x, p);
     p += x.n;
   }
 }
@@ -331,6 +372,7 @@ void write_parts(Cpu& c, const Span& s, const void* from) {
   const u8* p = static_cast<const u8*>(from);
   for (unsigned i = 0; i < s.n; ++i) {
     const Part& x = s.part[i];
+    if (VT_UNLIKELY(told(c, x.at))) tell(c, MemoryAccess::Kind::write, x, p);
     if (x.virtual_apic) set_virtual_tpr(c, *p);
     else if (!x.ram) device_write(c, x.at, p, x.n);
     else if (c.memory().flags(x.at) & page_flag::slow_write) c.memory().write(x.at, p, x.n, WriteCause::store);
@@ -366,7 +408,10 @@ bool load_pdptes(Cpu& c, u64 cr3, u64 (&to)[4]) {
     at = w.target;
   }
   u64 v[4];
+  if (tells_alone(c, at)) return again_alone(c);
   c.memory().read(at, v, sizeof v);
+  if (told(c, at))
+    for (unsigned n = 0; n < 4; ++n) tell_table(c, MemoryAccess::Kind::table_read, false, 3, u64{n} << 30, at + 8 * n, 8, v[n]);
   for (u64 e : v)
     if ((e & paging::P) && (e & paging::pdpte_reserved(c.model().physical_address_bits))) { c.gp(0); return false; }
   std::copy(std::begin(v), std::end(v), to);

@@ -62,6 +62,7 @@ bool mark_observed(const Cpu& c, u64 rip, Insn* insns, unsigned n, Block::Observ
 void Cpu::observe(Observer* o) {
   CHECK(!block, "an observer comes or goes while instructions execute");
   observer_ = o;
+  watches_all_ = o && o->everything();
   drop_derived();
 }
 

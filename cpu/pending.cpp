@@ -58,7 +58,7 @@ bool Cpu::pending() {
     fault.qualification = pending_debug;
     pending_debug = 0;
     activity = Activity::active;
-    --budget;
+    const Paid paid(*this);
     deliver();
     return true;
   }
@@ -67,7 +67,7 @@ bool Cpu::pending() {
     nmi_pending = false;
     nmi_blocked = true;
     activity = Activity::active;
-    --budget;
+    const Paid paid(*this);
     vmx.idt_vectoring_info = 0x8000'0202;
     ++stats.interrupts;
     if (EventSink* e = out_.events()) e->on({EventKind::interrupt, static_cast<u16>(index_), step(), rip, NMI, 0, 0, 0});
@@ -78,7 +78,7 @@ bool Cpu::pending() {
   const bool to_hypervisor = non_root() && (vmx.pin & pin_ctl::external_interrupt);
   if ((flags & rflags::IF) && !shadowed(*this) && !to_hypervisor && intr(*this, pic_intr_)) {
     activity = Activity::active;
-    --budget;
+    const Paid paid(*this);
     const u8 vector = apic.pending() >= 0 ? apic.acknowledge() : out_.pic_acknowledge();
     vmx.idt_vectoring_info = 0x8000'0000 | vector;
     ++stats.interrupts;
@@ -96,7 +96,7 @@ bool Cpu::pending() {
     if (hit) {
       raise(DB);
       fault.qualification = hit;
-      --budget;
+      const Paid paid(*this);
       deliver();
       return true;
     }

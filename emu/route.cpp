@@ -68,6 +68,8 @@ bool Machine::read(Bdf source, Iova at, void* to, std::size_t n) {
     }
     if (!memory_.present(from)) { std::memset(out, 0xff, n); return false; }
     memory_.read(from, out, run);
+    if (memory_.flags(from) & page_flag::reads_watched)
+      if (cpu::Observer* o = cpus_[0]->observer()) o->device_read(from, run);
     out += run, at += run, n -= run;
   }
   return true;
@@ -193,6 +195,46 @@ void Machine::unwatch_page(Hpa page) {
   if (it == watched_.end() || --it->second) return;
   watched_.erase(it);
   if (page.v < memory_.top()) memory_.clear_flag(page, page_flag::watched);
+}
+
+void Machine::watch_reads(Hpa page) {
+  page.v &= kPageMask;
+  if (page.v >= memory_.top() || reads_watched_[page.v]++) return;
+  memory_.set_flag(page, page_flag::reads_watched);
+  for (auto& c : cpus_) c->host.drop_data_at(memory_.host() + page.v, kPageSize);
+}
+
+void Machine::unwatch_reads(Hpa page) {
+  page.v &= kPageMask;
+  auto it = reads_watched_.find(page.v);
+  if (it == reads_watched_.end() || --it->second) return;
+  reads_watched_.erase(it);
+  if (page.v < memory_.top()) memory_.clear_flag(page, page_flag::reads_watched);
+}
+
+void Machine::tell_io(EventKind kind, u64 at, unsigned size, u64 value) {
+  EventSink* s = io_events();
+  if (!s) return;
+  const Position p = position();
+  s->on({.kind = kind, .cpu = p.cpu, .step = p.step, .rip = p.rip, .a = at, .b = size, .c = value});
+}
+u64 Machine::mmio_read(Hpa at, unsigned size) {
+  const u64 v = bus_.read(at.v, size);
+  tell_io(EventKind::mmio_read, at.v, size, v);
+  return v;
+}
+void Machine::mmio_write(Hpa at, unsigned size, u64 value) {
+  tell_io(EventKind::mmio_write, at.v, size, value);
+  bus_.write(at.v, size, value);
+}
+u64 Machine::port_read(u16 port, unsigned size) {
+  const u64 v = bus_.port_read(port, size);
+  tell_io(EventKind::port_read, port, size, v);
+  return v;
+}
+void Machine::port_write(u16 port, unsigned size, u64 value) {
+  tell_io(EventKind::port_write, port, size, value);
+  bus_.port_write(port, size, value);
 }
 
 void Machine::after_write(Hpa at, std::size_t n, u8 flags, WriteCause) {

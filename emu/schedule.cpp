@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Who runs when. One clock, advanced by every step of any processor in execution order (the flat model:
-/// 1 step = 1 cycle = 1 ns); slices of fixed length; time skips to the next event when all processors wait.
+/// 1 step = 1 cycle = 1 ns); slices of fixed length, or one that a seed varies; time skips to the next event when all processors wait.
 #include <algorithm>
 
 #include "board.hpp"
@@ -9,6 +9,7 @@
 namespace vt::emu {
 namespace {
 constexpr u64 kSlice = 2000;  ///< steps a processor makes before the next one's turn
+constexpr u64 kShortest = 100, kLongest = 4000;  ///< the same with a seed
 }
 
 void Machine::at(u64 cycle, Timed& owner, u32 kind) {
@@ -25,7 +26,16 @@ bool Machine::in_turn(unsigned cpu) const {
   return cpus() == 1 || slice_left_ != 0;
 }
 
-void Machine::run(u64 last_step, u64 last_cycle) {
+/// Of the processor whose turn it is now. A seed varies it, by the step at which it begins: so there is nothing to remember.
+u64 Machine::slice() const {
+  if (!platform_.cpu.schedule_seed) return kSlice;
+  u64 z = platform_.cpu.schedule_seed + 0x9e3779b97f4a7c15 * (steps_ + 1) + slice_cpu_;   // SplitMix64
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return kShortest + (z ^ (z >> 31)) % (kLongest - kShortest + 1);
+}
+
+void Machine::run(u64 last_step, u64 last_cycle, u64 wait_until) {
   while (!stop_.requested()) {
     // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
     if (steps_ >= last_step || time_ >= last_cycle) break;
@@ -36,20 +46,21 @@ void Machine::run(u64 last_step, u64 last_cycle) {
     // The processor whose slice it is, or the next one that has something to do.
     if (slice_left_ == 0) {
       slice_cpu_ = (slice_cpu_ + 1) % cpus();
-      slice_left_ = kSlice;
+      slice_left_ = slice();
     }
     unsigned tries = 0;
     while (tries < cpus() && cpus_[slice_cpu_]->idle()) {
       slice_cpu_ = (slice_cpu_ + 1) % cpus();
-      slice_left_ = kSlice;
+      slice_left_ = slice();
       ++tries;
     }
     if (tries == cpus()) {
+      if (wait_until != ~u64{0} && queue_.next() > wait_until) break;
       if (queue_.next() == EventQueue::kNone) { stop_.request(StopReason::halted, "every processor waits and nothing can wake one"); break; }
       time_ = std::max(time_, queue_.next());
       continue;
     }
-    if (slice_cpu_ == turn_cpu_ && slice_left_ == kSlice) { stop_.pause(turn_what_); break; }
+    if (slice_cpu_ == turn_cpu_ && (cpus() == 1 || slice_left_ == slice())) { stop_.pause(turn_what_); break; }
     u64 want = std::min({last_step - steps_, last_cycle - time_, u64{1} << 24});  // so that an interruption is seen
     if (cpus() > 1) want = std::min(want, slice_left_);
     if (queue_.next() != EventQueue::kNone) want = std::min(want, queue_.next() - time_);

@@ -100,6 +100,7 @@ template <class V> void fields(V& v, CpuSpec& c) {
   v.number("count", c.count);
   v.number("physical_address_bits", c.physical_address_bits);
   v.number("tsc_hz", c.tsc_hz);
+  v.number_if_any("schedule_seed", c.schedule_seed);
 }
 /// What an import leaves in a description beside the machine: read, and never written by `to_json`.
 struct Note { std::string from, what; };
@@ -153,6 +154,7 @@ class Writer {
   void texts(const char* k, const std::vector<std::string>& x) { out[k] = x; }
   void numbers(const char* k, const std::vector<unsigned>& x) { out[k] = x; }
   void maybe(const char* k, const std::optional<u8>& x) { if (x) out[k] = *x; }
+  void number_if_any(const char* k, u64 x) { if (x) out[k] = x; }
   void bdf(const char* k, Bdf x) { out[k] = fmt::format("{:02x}:{:02x}.{}", x.bus(), x.dev(), x.fn()); }
   void path(const char* k, const std::vector<std::pair<u8, u8>>& x) {
     json a = json::array();
@@ -281,6 +283,7 @@ class Reader {
       x.push_back(static_cast<unsigned>(v));
     });
   }
+  void number_if_any(const char* k, u64& x) { number(k, x); }
   void maybe(const char* k, std::optional<u8>& x) {
     if (!has(k)) return;
     u8 v = 0;

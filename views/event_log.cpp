@@ -10,7 +10,8 @@ namespace {
 
 constexpr const char* kNames[] = {"none", "vm-entry", "vm-exit", "exception", "interrupt", "eptp-change", "invept", "invvpid", "vtd-register",
                                   "vtd-translation", "vtd-invalidate", "vtd-fault", "stale-translation", "reset", "vtd-pointer", "table-write", "table-page",
-                                  "table-gone", "frame", "attempt", "attempt-more", "attempt-result", "cache-line-flush", "cache-flush"};
+                                  "table-gone", "frame", "attempt", "attempt-more", "attempt-result", "cache-line-flush", "cache-flush", "msr-read", "msr-write", "port-read",
+                                  "port-write", "mmio-read", "mmio-write"};
 static_assert(std::size(kNames) == kEventKinds);
 
 std::string header() {

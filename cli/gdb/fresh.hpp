@@ -37,9 +37,10 @@ class NewEvents final : public EventSink {
  public:
   NewEvents(EventSink& next, const Frontier& f) : next_(next), frontier_(f) {}
   void on(const Event& e) override {
-    if (e.step >= frontier_.step) next_.on(e);
-    if (also) also->on(e);
+    if (e.step >= frontier_.step && !is_io(e.kind)) next_.on(e);
+    if (also && (!is_io(e.kind) || also->wants_io())) also->on(e);
   }
+  bool wants_io() const override { return also && also->wants_io(); }
   EventSink* also = nullptr;
 
  private:

@@ -21,8 +21,8 @@ const Monitor::Command Monitor::kCommands[] = {
   {"goto", "T", "to a moment: a step, +N, -N, 37%, begin, end, or a bookmark; then 'maintenance flush register-cache'", &Monitor::go_to},
   {"bookmark", "[NAME]", "names this moment; without a name, lists them", &Monitor::bookmark},
   {"bt", "", "open calls, learned from CALL and RET: on any build, also without debug information", &Monitor::backtrace},
-  {"stop-on", "[RULE | off N]", "a catch point: vm-exit[:REASON] vm-entry eptp gfn:A0 vtd-fault exception[:N] console:'text'; alone, lists them", &Monitor::stop_on},
-  {"watch-phys", "HPA [SIZE]", "stops when these bytes of physical memory are written, by whomever ('off HPA [SIZE]' ends it)", &Monitor::watch_physical},
+  {"stop-on", "[RULE | off N]", "a catch point: vm-exit[:REASON] vm-entry eptp gfn:A0 vtd-fault exception[:N] msr[:INDEX] port[:PORT] mmio[:HPA] console:'text'; alone, lists them", &Monitor::stop_on},
+  {"watch-phys", "HPA [SIZE] [w|r|a]", "stops when these bytes of physical memory are written, read, or either ('off HPA [SIZE] [w|r|a]' ends it)", &Monitor::watch_physical},
   {"hash", "", "the hash over the machine's whole state, as in the manifest", &Monitor::hash},
   {"phys", "HPA [SIZE]", "physical memory", &Monitor::physical},
   {"map", "[RANGE] [--of ept|vtd|e820] [--root HPA]", "what is mapped now, as vitrine map", &Monitor::map},
@@ -189,11 +189,15 @@ Catch Monitor::parse_catch(const Words& w) const {
       if (!c.number || *c.number > 255) throw UsageError(fmt::format("{}: no such exception; write #PF, #GP, ... or a vector", s));
     }
   } else if (kind == "gfn") c.kind = Catch::Kind::table, c.gfn = address_of(more);
-  else if (kind == "gpa") c.kind = Catch::Kind::table, c.gfn = address_of(more) >> kPageShift;
+  else if (kind == "msr" || kind == "port" || kind == "mmio") {
+    c.kind = kind == "msr" ? Catch::Kind::msr : kind == "port" ? Catch::Kind::port : Catch::Kind::mmio;
+    if (colon != s.npos) c.number = address_of(more);
+    if (c.number && c.kind != Catch::Kind::mmio && *c.number >> (kind == "msr" ? 32 : 16)) throw UsageError(fmt::format("{}: there is no such {}", s, kind == "msr" ? "MSR" : "port"));
+  } else if (kind == "gpa") c.kind = Catch::Kind::table, c.gfn = address_of(more) >> kPageShift;
   else if (kind == "console") {
     c.kind = Catch::Kind::console, c.text = more;
     if (more.empty()) throw UsageError("stop-on console: which text? Write console:'text'");
-  } else throw UsageError(fmt::format("stop-on {}: there is vm-exit[:REASON], vm-entry, eptp, ept (EPT violations), gfn:A0, vtd-fault, exception[:N] and console:'text'", s));
+  } else throw UsageError(fmt::format("stop-on {}: there is vm-exit[:REASON], vm-entry, eptp, ept (EPT violations), gfn:A0, vtd-fault, exception[:N], msr[:INDEX], port[:PORT], mmio[:HPA] and console:'text'", s));
   return c;
 }
 
@@ -217,14 +221,19 @@ std::string Monitor::watch_physical(const Words& words) {
   Words w = words;
   const bool off = !w.empty() && w[0] == "off";
   if (off) w.erase(w.begin());
-  if (w.empty() || w.size() > 2) throw UsageError("watch-phys: HPA [SIZE]");
+  Watching what = Watching::writes;
+  if (w.size() > 1 && (w.back() == "w" || w.back() == "r" || w.back() == "a")) {
+    what = w.back() == "w" ? Watching::writes : w.back() == "r" ? Watching::reads : Watching::accesses;
+    w.pop_back();
+  }
+  if (w.empty() || w.size() > 2) throw UsageError("watch-phys: HPA [SIZE] [w|r|a]");
   const u64 at = address_of(w[0]), size = w.size() > 1 ? number_of(w[1], 4096) : 8;
   if (off) {
-    if (!player_.remove_watch(at, size, true)) throw UsageError(fmt::format("watch-phys off {}: nothing is watched there", w[0]));
+    if (!player_.remove_watch(at, size, what, true)) throw UsageError(fmt::format("watch-phys off {}: nothing is watched there", w[0]));
     return "";
   }
-  if (!size || !player_.add_watch_physical(Hpa{at}, size)) throw UsageError(fmt::format("watch-phys {}: there is no memory", w[0]));
-  return fmt::format("{} bytes at hpa {:#x} are watched\n", size, at);
+  if (!size || !player_.add_watch_physical(Hpa{at}, size, what)) throw UsageError(fmt::format("watch-phys {}: there is no memory", w[0]));
+  return fmt::format("{} bytes at hpa {:#x} are watched{}\n", size, at, what == Watching::writes ? "" : what == Watching::reads ? " for reads" : " for reads and writes");
 }
 
 std::string Monitor::hash(const Words&) { return machine().state_hash() + '\n'; }

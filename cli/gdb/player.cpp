@@ -24,6 +24,7 @@ Player::Player(Source& source, u64 budget) : source_(source), machine_(source.ma
 
 Player::~Player() {
   for (u64 p : watched_pages_) machine_.unwatch_page(Hpa{p});
+  for (u64 p : read_pages_) machine_.unwatch_reads(Hpa{p});
   source_.unwatch(this);
   machine_.observe(inner_);
   machine_.memory().remove_listener(this);
@@ -39,8 +40,8 @@ bool Player::remove_break(u64 address, bool hardware) {
   return true;
 }
 
-bool Player::add_watch(unsigned cpu, u64 address, u64 size) {
-  Watch w{address, size, false, {}};
+bool Player::add_watch(unsigned cpu, u64 address, u64 size, Watching what) {
+  Watch w{address, size, false, what, {}};
   for (u64 at = address, left = size; left;) {
     const u64 run = std::min(left, kPageSize - at % kPageSize);
     const auto h = physical(machine_, cpu, at);
@@ -52,8 +53,8 @@ bool Player::add_watch(unsigned cpu, u64 address, u64 size) {
   return true;
 }
 
-bool Player::add_watch_physical(Hpa at, u64 size) {
-  Watch w{at.v, size, true, {}};
+bool Player::add_watch_physical(Hpa at, u64 size, Watching what) {
+  Watch w{at.v, size, true, what, {}};
   for (u64 left = size; left;) {
     const u64 run = std::min(left, kPageSize - at.v % kPageSize);
     if (!machine_.memory().present(at)) return false;
@@ -64,8 +65,9 @@ bool Player::add_watch_physical(Hpa at, u64 size) {
   return true;
 }
 
-bool Player::remove_watch(u64 address, u64 size, bool is_physical) {
-  auto it = std::find_if(watches_.begin(), watches_.end(), [&](const Watch& w) { return w.name == address && w.size == size && w.is_physical == is_physical; });
+bool Player::remove_watch(u64 address, u64 size, Watching what, bool is_physical) {
+  auto it = std::find_if(watches_.begin(), watches_.end(),
+                         [&](const Watch& w) { return w.name == address && w.size == size && w.what == what && w.is_physical == is_physical; });
   if (it == watches_.end()) return false;
   watches_.erase(it);
   return true;
@@ -97,12 +99,19 @@ void Player::resolve_tables() {
 
 /// Flags of pages follow what is watched.
 void Player::rewatch() {
-  std::set<u64> want;
-  for (auto& w : watches_) for (auto& [at, n] : w.at) want.insert(at.v & kPageMask);
+  std::set<u64> want, reads;
+  for (auto& w : watches_)
+    for (auto& [at, n] : w.at) {
+      if (w.what != Watching::reads) want.insert(at.v & kPageMask);
+      if (w.what != Watching::writes) reads.insert(at.v & kPageMask);
+    }
   for (auto& [id, list] : table_entries_) for (Hpa at : list) want.insert(at.v & kPageMask);
   for (u64 p : want) if (!watched_pages_.contains(p)) machine_.watch_page(Hpa{p});
   for (u64 p : watched_pages_) if (!want.contains(p)) machine_.unwatch_page(Hpa{p});
   watched_pages_ = std::move(want);
+  for (u64 p : reads) if (!read_pages_.contains(p)) machine_.watch_reads(Hpa{p});
+  for (u64 p : read_pages_) if (!reads.contains(p)) machine_.unwatch_reads(Hpa{p});
+  read_pages_ = std::move(reads);
 }
 
 /// Decoded code knows of the breakpoints that are wanted now. gdb takes all of them out whenever it stops: only a real change costs.
@@ -140,15 +149,34 @@ bool Player::stops_at(const cpu::Cpu& c, u64 rip) {
   return mode_ == Mode::first;
 }
 
+bool Player::Watch::covers(Hpa first, u64 n) const {
+  return std::any_of(at.begin(), at.end(), [&](auto& p) { return first.v < p.first.v + p.second && p.first.v < first.v + n; });
+}
+
+void Player::touched(Hpa at, u64 n, bool written, const char* how) {
+  if (mode_ == Mode::silent) return;
+  for (auto& w : watches_) {
+    if (w.what == (written ? Watching::reads : Watching::writes) || !w.covers(at, n)) continue;
+    const auto here = machine_.position();
+    if (!w.is_physical) return hit({Halt::Kind::watchpoint, here.cpu, w.name, false, {}, w.what});
+    return hit({Halt::Kind::caught, here.cpu, 0, false, fmt::format("hpa {:#x} is {}{} at step {}, rip {:#x}", w.name, written ? "written" : "read", how, here.step, here.rip), w.what});
+  }
+}
+
+/// Writes come as such, from every writer.
+void Player::access(const cpu::Cpu&, const cpu::MemoryAccess& a) {
+  using Kind = cpu::MemoryAccess::Kind;
+  if (a.kind == Kind::read) touched(a.at, a.size, false, "");
+  if (a.kind == Kind::table_read) touched(a.at, a.size, false, a.ept ? " by an EPT walk" : " by a page walk");
+}
+
+bool Player::wants_io() const {
+  return std::any_of(catches_.begin(), catches_.end(), [](auto& c) { return c.second.kind == Catch::Kind::msr || c.second.kind == Catch::Kind::port || c.second.kind == Catch::Kind::mmio; });
+}
+
 void Player::after_write(Hpa at, std::size_t n, u8 flags, WriteCause) {
   if (mode_ == Mode::silent || !(flags & page_flag::watched)) return;
-  for (auto& w : watches_)
-    for (auto& [first, size] : w.at)
-      if (at.v < first.v + size && first.v < at.v + n) {
-        const auto here = machine_.position();
-        if (!w.is_physical) return hit({Halt::Kind::watchpoint, here.cpu, w.name, false, {}});
-        return hit({Halt::Kind::caught, here.cpu, 0, false, fmt::format("hpa {:#x} is written at step {}, rip {:#x}", w.name, here.step, here.rip)});
-      }
+  touched(at, n, true, "");
   for (auto& [id, list] : table_entries_)
     for (Hpa entry : list)
       if (at.v < entry.v + 8 && entry.v < at.v + n)
@@ -161,7 +189,7 @@ void Player::caught(unsigned cpu, const Catch& c, const std::string& what) {
 }
 
 void Player::on(const Event& e) {
-  if (events_.empty() || events_.back().step <= e.step) {   // else: seen before we went back
+  if (!is_io(e.kind) && (events_.empty() || events_.back().step <= e.step)) {   // else: seen before we went back
     events_.push_back(e);
     if (events_.size() > kEvents) events_.pop_front();
   }
@@ -174,6 +202,17 @@ void Player::on(const Event& e) {
       case Catch::Kind::eptp: if (e.kind == EventKind::eptp_change) caught(e.cpu, c, fmt::format("VMCS {:#x} has EPT pointer {:#x}", e.a, e.b)); break;
       case Catch::Kind::vtd_fault: if (e.kind == EventKind::vtd_fault) caught(e.cpu, c, fmt::format("unit {}: device {:#x}, address {:#x}, reason {:#x}", e.a, e.b, e.c, e.d)); break;
       case Catch::Kind::exception: if (e.kind == EventKind::exception && number) caught(e.cpu, c, fmt::format("{}, error code {:#x}", exception_name(static_cast<unsigned>(e.a)), e.b)); break;
+      case Catch::Kind::msr:
+        if ((e.kind == EventKind::msr_read || e.kind == EventKind::msr_write) && number)
+          caught(e.cpu, c, fmt::format("{} {:#x}, value {:#x}", e.kind == EventKind::msr_read ? "RDMSR" : "WRMSR", e.a, e.b));
+        break;
+      case Catch::Kind::port: case Catch::Kind::mmio: {
+        const bool port = c.kind == Catch::Kind::port, read = e.kind == (port ? EventKind::port_read : EventKind::mmio_read);
+        if (!read && e.kind != (port ? EventKind::port_write : EventKind::mmio_write)) break;
+        if (c.number && (*c.number < e.a || *c.number >= e.a + e.b)) break;
+        caught(e.cpu, c, fmt::format("{} of {} {} {} {:#x}, value {:#x}", read ? "read" : "write", e.b, e.b == 1 ? "byte" : "bytes", port ? "at port" : "at hpa", e.a, e.c));
+        break;
+      }
       case Catch::Kind::table: case Catch::Kind::console: break;   // come elsewhere
     }
   }

@@ -42,12 +42,15 @@ class Source {
 
 /// What `monitor stop-on` waits for.
 struct Catch {
-  enum class Kind : u8 { vm_exit, vm_entry, eptp, table, vtd_fault, exception, console } kind;
-  std::optional<u64> number;   ///< exit reason, vector
+  enum class Kind : u8 { vm_exit, vm_entry, eptp, table, vtd_fault, exception, console, msr, port, mmio } kind;
+  std::optional<u64> number;   ///< exit reason, vector, index, port, physical address
   u64 gfn = 0;                 ///< table: any entry on the way to this frame
   std::string text;            ///< console
   std::string typed;
 };
+
+/// What a watchpoint waits for.
+enum class Watching : u8 { writes, reads, accesses };
 
 /// Why it stands where it stands.
 struct Halt {
@@ -56,6 +59,7 @@ struct Halt {
   u64 address = 0;       ///< watchpoint: as it was asked for
   bool hardware = false; ///< breakpoint
   std::string text;      ///< caught, failed: for people
+  Watching watching = Watching::writes;
 };
 
 class Player final : private cpu::Observer, private EventSink, private PhysMem::Listener {
@@ -72,10 +76,10 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
 
   void add_break(u64 address, bool hardware) { ++breaks_[address].count[hardware]; }
   bool remove_break(u64 address, bool hardware);
-  /// Writes to linear [address, address + size) of this processor's present context, wherever they come from. False: not mapped.
-  bool add_watch(unsigned cpu, u64 address, u64 size);
-  bool add_watch_physical(Hpa at, u64 size);   ///< its hits are `caught`: a debugger knows nothing of it
-  bool remove_watch(u64 address, u64 size, bool is_physical = false);
+  /// Linear [address, address + size) of this processor's present context, whoever writes or reads there. False: not mapped.
+  bool add_watch(unsigned cpu, u64 address, u64 size, Watching what = Watching::writes);
+  bool add_watch_physical(Hpa at, u64 size, Watching what = Watching::writes);   ///< its hits are `caught`: a debugger knows nothing of it
+  bool remove_watch(u64 address, u64 size, Watching what = Watching::writes, bool is_physical = false);
   /// Nothing is looked for any more.
   void forget() { breaks_.clear(), watches_.clear(), catches_.clear(); }
   unsigned add_catch(Catch c);
@@ -98,7 +102,13 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
 
  private:
   struct Breaks { unsigned count[2] = {}; };
-  struct Watch { u64 name, size; bool is_physical; std::vector<std::pair<Hpa, u64>> at; };
+  struct Watch {
+    u64 name, size;
+    bool is_physical;
+    Watching what;
+    std::vector<std::pair<Hpa, u64>> at;
+    bool covers(Hpa first, u64 n) const;
+  };
   struct Hit { u64 step = 0; Halt halt; };
   enum class Mode : u8 { silent, first, last };
   static constexpr u64 kEvery = 4'000'000;   ///< steps between checkpoints: 15 to 30 ms to run again
@@ -116,8 +126,11 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
   bool probed(u64 rip) const override { return applied_.contains(rip) || (inner_ && inner_->probed(rip)); }
   bool probe(const cpu::Cpu& c, u64 rip) override;
   bool stops_at(const cpu::Cpu& c, u64 rip);
+  void access(const cpu::Cpu& c, const cpu::MemoryAccess& a) override;
+  void device_read(Hpa at, u64 n) override { touched(at, n, false, " by a device"); }
   // EventSink
   void on(const Event& e) override;
+  bool wants_io() const override;
   // PhysMem::Listener
   void before_write(Hpa, std::size_t, u8, WriteCause) override {}
   void after_write(Hpa at, std::size_t n, u8 flags, WriteCause cause) override;
@@ -125,6 +138,7 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
   static u32 space(const cpu::Cpu& c) { return c.index() * 2 + (c.vmx.non_root ? 1 : 0); }
   void hit(Halt h);
   void caught(unsigned cpu, const Catch& c, const std::string& what);
+  void touched(Hpa at, u64 n, bool written, const char* how);
   void apply();
   void resolve_tables();
   void rewatch();
@@ -146,7 +160,7 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
   std::vector<Watch> watches_;
   std::map<unsigned, Catch> catches_;
   std::map<unsigned, std::vector<Hpa>> table_entries_;   ///< catch: the 8-byte entries on the way
-  std::set<u64> watched_pages_;
+  std::set<u64> watched_pages_, read_pages_;
   unsigned next_catch_ = 1;
   std::deque<Event> events_;
   Mode mode_ = Mode::silent;

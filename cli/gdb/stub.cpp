@@ -162,11 +162,13 @@ Stub::Answer Stub::point(std::string_view p, bool insert) {
       if (insert) player_.add_break(*at, type == '1');
       else if (!player_.remove_break(*at, type == '1')) return say("E02");
       return kOk;
-    case '2':
+    case '2': case '3': case '4': {
+      const Watching what = type == '2' ? Watching::writes : type == '3' ? Watching::reads : Watching::accesses;
       if (*size == 0 || *size > kPageSize) return say("E.a watchpoint has 1 to 4096 bytes");
-      if (insert) return player_.add_watch(general_, *at, *size) ? kOk : say("E.nothing is mapped there now");
-      return player_.remove_watch(*at, *size) ? kOk : say("E02");
-    default: return kUnknown;   // reads are not told of
+      if (insert) return player_.add_watch(general_, *at, *size, what) ? kOk : say("E.nothing is mapped there now");
+      return player_.remove_watch(*at, *size, what) ? kOk : say("E02");
+    }
+    default: return kUnknown;
   }
 }
 
@@ -207,7 +209,7 @@ std::string Stub::stop_reply(const Halt& h) {
     case Halt::Kind::breakpoint:
       if (h.hardware ? hwbreak_ : swbreak_) s += h.hardware ? "hwbreak:;" : "swbreak:;";
       break;
-    case Halt::Kind::watchpoint: s += fmt::format("watch:{:x};", h.address); break;
+    case Halt::Kind::watchpoint: s += fmt::format("{}watch:{:x};", h.watching == Watching::writes ? "" : h.watching == Watching::reads ? "r" : "a", h.address); break;
     case Halt::Kind::begin: s += "replaylog:begin;"; break;
     case Halt::Kind::end: s += "replaylog:end;"; break;
     case Halt::Kind::step: case Halt::Kind::caught: case Halt::Kind::interrupted: case Halt::Kind::failed: break;

@@ -54,7 +54,10 @@ VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   while (done < limit && goes_on) {
     u64 n = runs ? run(limit - done) : 0;
     if (n == 0) {
-      if (!one()) {
+      c.iterations = done;
+      const bool ok = one();
+      c.iterations = 0;
+      if (!ok) {
         if (done == 0) return Next::fault;
         c.fault = {};  // it comes again at the next step, which it belongs to
         break;

@@ -20,6 +20,11 @@ void edx_eax(C& c, u64 v) {
 
 /// SDM 3C "Virtualizing MSR-Based APIC Accesses": of the x2APIC's registers the task priority only.
 bool virtual_x2apic_tpr(const Cpu& c, u32 msr) { return msr == 0x808 && c.non_root() && (c.vmx.proc2 & proc2_ctl::x2apic); }
+/// For those who ask for it. Intercepted ones are VM exits, refused ones exceptions.
+template <class C>
+void tell_msr(C& c, EventKind kind, u32 n, u64 v) {
+  if (EventSink* s = c.out().io_events()) s->on({.kind = kind, .cpu = static_cast<u16>(c.index()), .step = c.step(), .rip = c.current_rip(), .a = n, .b = v});
+}
 
 template <class C>
 Next rdmsr(C& c, const Insn& i) {
@@ -30,6 +35,7 @@ Next rdmsr(C& c, const Insn& i) {
   if (virtual_x2apic_tpr(c, n)) v = virtual_tpr(c);
   else if (!read_msr(c, n, v)) return c.gp(0);
   if (n == kTsc) v = guest_tsc(c);
+  tell_msr(c, EventKind::msr_read, n, v);
   edx_eax(c, v);
   return Next::end;
 }
@@ -46,6 +52,7 @@ Next wrmsr(C& c, const Insn& i) {
     return Next::end;
   }
   if (!write_msr(c, n, v)) return c.gp(0);
+  tell_msr(c, EventKind::msr_write, n, v);
   return Next::end;
 }
 

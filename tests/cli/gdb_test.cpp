@@ -161,6 +161,61 @@ TEST(gdb_stub, a_run_cannot_be_changed) {
   EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
 }
 
+/// The read of each round is at step 4n + 1, the write at 4n + 3.
+TEST(gdb_stub, read_and_access_watchpoints_forwards_and_backwards) {
+  Session s;
+  EXPECT_EQ(s("Z3,102000,4"), "OK");
+  for (u64 n = 0; n < 3; ++n) {
+    EXPECT_EQ(s("vCont;c"), "T05thread:1;rwatch:102000;");
+    EXPECT_EQ(s.player.now(), 4 * n + 2);
+  }
+  EXPECT_EQ(s("bc"), "T05thread:1;rwatch:102000;");
+  EXPECT_EQ(s.player.now(), 9u);
+  EXPECT_EQ(s("bc"), "T05thread:1;rwatch:102000;");
+  EXPECT_EQ(s.player.now(), 5u);
+  EXPECT_EQ(s("z4,102000,4"), "E02");
+  EXPECT_EQ(s("z3,102000,4"), "OK");
+  EXPECT_EQ(s("Z4,102002,1"), "OK");
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;awatch:102002;");
+  EXPECT_EQ(s.player.now(), 6u);
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;awatch:102002;");
+  EXPECT_EQ(s.player.now(), 8u);
+  EXPECT_EQ(s("vCont;s:1"), "T05thread:1;");
+  EXPECT_EQ(s("vCont;s:1"), "T05thread:1;awatch:102002;");
+  EXPECT_EQ(s("z4,102002,1"), "OK");
+  EXPECT_EQ(s("Z3,102004,4"), "OK");                       // the same page, other bytes
+  EXPECT_EQ(s.monitor.run("watch-phys 102000 4 r", 0), "4 bytes at hpa 0x102000 are watched for reads\n");
+  EXPECT_EQ(s("bc"), "T05thread:1;");
+  EXPECT_EQ(s.player.now(), 9u);
+  EXPECT_EQ(s.monitor.run("watch-phys off 102000 4 r", 0), "");
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;replaylog:end;");
+  EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
+}
+
+// 100000: mov al, 41   100002: out 80, al   100004: mov ecx, 10   100009: rdmsr   10000b: mov eax, [fee00020]   100010: jmp 100010
+const std::vector<u8> kAccesses{0xb0, 0x41, 0xe6, 0x80, 0xb9, 0x10, 0, 0, 0, 0x0f, 0x32, 0xa1, 0x20, 0, 0xe0, 0xfe, 0xeb, 0xfe};
+
+TEST(gdb_stub, stops_on_ports_msrs_and_device_registers) {
+  Session s(kAccesses, 100);
+  EXPECT_EQ(s.monitor.run("stop-on port:80", 0), "catch point 1: port:80\n");
+  s.monitor.run("stop-on msr:10", 0), s.monitor.run("stop-on msr:11", 0), s.monitor.run("stop-on mmio:fee00020", 0), s.monitor.run("stop-on port:81", 0);
+  for (u64 at : {2, 4, 5}) {
+    EXPECT_EQ(s("vCont;c"), "T05thread:1;");
+    EXPECT_EQ(s.player.now(), at);
+  }
+  std::string said;
+  for (auto& p : s.sent) said += *from_hex(std::string_view(p).substr(1));
+  for (const char* what : {"port:80: write of 1 byte at port 0x80, value 0x41 at step 1", "msr:10: RDMSR 0x10, value 0x3 at step 3", "mmio:fee00020: read of 4 bytes at hpa 0xfee00020, value 0x0 at step 4"})
+    EXPECT_NE(said.find(what), std::string::npos) << said;
+  for (u64 at : {4, 3, 1}) {
+    EXPECT_EQ(s("bc"), "T05thread:1;");
+    EXPECT_EQ(s.player.now(), at);
+  }
+  EXPECT_EQ(s("bc"), "T05thread:1;replaylog:begin;");
+  EXPECT_NE(s.monitor.run("stop-on port:10000", 0).find("no such port"), std::string::npos);
+  EXPECT_NE(s.monitor.run("stop-on msr:efer", 0).find("not a hexadecimal address"), std::string::npos);
+}
+
 TEST(gdb_stub, steps_and_breakpoints_forwards_and_backwards) {
   Session s;
   s("qSupported:swbreak+;hwbreak+");
@@ -211,7 +266,7 @@ TEST(gdb_stub, a_watchpoint_stops_behind_the_write_and_backwards_before_it) {
   EXPECT_EQ(s.rip(), 0x10000bu);
   EXPECT_EQ(s("Z2,80000000,4").substr(0, 2), "E.");
   EXPECT_EQ(s("Z2,102000,0").substr(0, 2), "E.");
-  EXPECT_EQ(s("Z3,102000,4"), "");
+  EXPECT_EQ(s("Z5,102000,4"), "");
   s("z2,102002,2"), s("c");
   EXPECT_EQ(s.source.machine().state_hash(), plain_hash());
 }

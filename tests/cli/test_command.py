@@ -149,7 +149,6 @@ def refusals(w):
             ("no kernel", [], 2, "--kernel"),
             ("unknown option", ["--nothing"], 2, "--nothing"),
             ("an option of a later version", ["--firmware", good, "--disk", "x"], 2, "--disk: is not in this version"),
-            ("--schedule-seed", ["--firmware", good, "--schedule-seed", 1], 2, "not in this version"),
             ("until a symbol", ["--firmware", good, "--until", "sym:x"], 2, "--until sym:x: there are no symbols"),
             ("a time that is none", ["--firmware", good, "--until", "soon"], 2, "not a time"),
             ("--console", ["--firmware", good, "--console", "x"], 2, "--console x"),
@@ -166,7 +165,7 @@ def refusals(w):
         check(f"refused: {name}", done.returncode == status and words in done.stderr + done.stdout and not out.exists(), (done.returncode, done.stderr))
     check("somebody's file is still there", (other / "file").read_text() == "precious")
     for name, args, status, words in [
-            ("no verb", [], 2, "--help"), ("unknown verb", ["frobnicate"], 2, "frobnicate"), ("a verb of a later version", ["trace", "x"], 2, "not in this version"),
+            ("no verb", [], 2, "--help"), ("unknown verb", ["frobnicate"], 2, "frobnicate"),
             ("no run", ["map", other], 4, "not a run directory"), ("no run, at a time", ["map", str(other) + "@12"], 4, "not a run directory"),
             ("no such table", ["map", other, "--of", "x"], 2, "--of x"), ("no address", ["walk", other, "12"], 2, "what kind"),
             ("lint of nothing", ["platform", "lint", w.path / "missing"], 4, "cannot be opened")]:

@@ -76,6 +76,17 @@ def real_gdb(run, steps):
     check("the server ends when it is killed", server.end() == 0, server.text)
 
 
+def read_watchpoints(run):
+    """The loop reads the counter at step 4n + 1 or so and writes it two instructions later."""
+    server = rsp.Server(VITRINE, "gdb", run, "--serve", 0)
+    status, out = rsp.gdb([
+        f"target remote 127.0.0.1:{server.port}", "awatch *(unsigned short*)0x500", "continue", "continue", "continue", "reverse-continue", "delete",
+        "rwatch *(unsigned short*)0x500", "reverse-continue", "printf \"back %ld\\n\", $step", "detach"])
+    check("gdb's access watchpoints", status == 0 and "ardware access (read/write) watchpoint 1" in out and out.count("\nValue = ") >= 2 and "New value = " in out, out)
+    check("gdb's read watchpoints, backwards", "ardware read watchpoint 2: *(unsigned short*)0x500\n\nValue = " in out and re.search(r"^back \d+$", out, re.M), out)
+    server.end()
+
+
 def unchanged(run, hash_):
     """Random moving about with and without breakpoints, then to the end."""
     server = rsp.Server(VITRINE, "gdb", run, "--serve", 0)
@@ -228,6 +239,7 @@ def main():
         if check_run("the guest", vitrine("run", "--firmware", where / "rom", "-o", run, "--console", "none"), 0):
             manifest = json.loads((run / "manifest.json").read_text())
             messages(where, run)
+            read_watchpoints(run)
             real_gdb(run, manifest["steps"])
             unchanged(run, manifest["state_hash"])
             hostile(run, manifest["state_hash"])

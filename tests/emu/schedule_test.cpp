@@ -79,6 +79,28 @@ TEST(Schedule, TimeSkipsToTheNextEventWhenAllWait) {
   EXPECT_LT(r.machine->cycles(), 50'000'020u) << "the event comes at its cycle";
 }
 
+/// Somebody may type: time does not run ahead of the host's clock then.
+TEST(Schedule, TimeSkipsOnlyAsFarAsItMay) {
+  Raw r(waits_for_timer(50'000'000)), other(waits_for_timer(50'000'000));
+  put_tables(r), put_tables(other);
+  constexpr u64 kAll = ~u64{0};
+  r.machine->run(kAll, kAll, 1000);
+  const u64 steps = r.machine->steps(), cycles = r.machine->cycles(), next = r.machine->next_event();
+  EXPECT_LT(cycles, 1000u);
+  EXPECT_GE(next, 50'000'000u);
+  r.machine->run(kAll, kAll, next - 1);
+  EXPECT_EQ(r.machine->steps(), steps);
+  EXPECT_EQ(r.machine->cycles(), cycles);
+  EXPECT_EQ(r.peek<u32>(kLog), 0u);
+  r.machine->run(kAll, kAll, next);
+  EXPECT_EQ(r.peek<u32>(kLog), 1u);
+  EXPECT_FALSE(r.machine->stop().requested()) << "nothing is due: it waits on";
+  r.machine->run();
+  EXPECT_EQ(r.machine->stop().reason(), StopReason::halted);
+  other.machine->run();
+  EXPECT_EQ(r.machine->state_hash(), other.machine->state_hash());
+}
+
 TEST(Schedule, AnEventWithinARunComesAtItsExactCycle) {
   // Spins instead of halting: sti; jmp to itself. The handler is entered after exactly the timer's count of steps.
   std::vector<u8> code = waits_for_timer(5000);

@@ -33,7 +33,17 @@ enum class EventKind : u16 {
   attempt_result,  ///< a: address of the function, b: step of its `attempt`, c: what it returned, d: arguments' count
   cache_line_flush,///< CLFLUSH and its kin of a line of a table. a: the line's address
   cache_flush,     ///< WBINVD, INVD
+  // Only where somebody listens (EventSink::wants_io): these come by the million.
+  msr_read,        ///< RDMSR that was executed. a: index, b: value
+  msr_write,       ///< WRMSR that was executed. a: index, b: value
+  port_read,       ///< a: port, b: size, c: value
+  port_write,      ///< a: port, b: size, c: value
+  mmio_read,       ///< an access that memory does not answer, the local APIC's registers too. a: physical address, b: size, c: value
+  mmio_write,      ///< the same
 };
+
+/// One of the kinds that only those get who ask for them.
+constexpr bool is_io(EventKind k) { return k >= EventKind::msr_read && k <= EventKind::mmio_write; }
 
 /// What a table is: the format that its entries have.
 enum class TableFormat : u8 { none, ept, root, context, second_level, interrupt };
@@ -63,6 +73,8 @@ class EventSink {
  public:
   virtual ~EventSink() = default;
   virtual void on(const Event& e) = 0;
+  /// Are accesses to MSRs, ports and device registers wanted, too? Asked at each of them.
+  virtual bool wants_io() const { return false; }
 };
 
 }  // namespace vt

@@ -18,6 +18,7 @@ inline constexpr u8 code = 0x04;     ///< decoded instructions were made from it
 inline constexpr u8 watched = 0x08;  ///< a table page or a debugger's watchpoint
 inline constexpr u8 unsaved = 0x10;  ///< not yet saved since the checkpoint
 inline constexpr u8 vmcs = 0x20;     ///< a processor's active VMCS
+inline constexpr u8 reads_watched = 0x40;  ///< somebody is told of each access: no bare host pointer of any kind
 /// A page may be written through a bare host pointer only if none of these is set (and present is).
 inline constexpr u8 slow_write = rom | code | watched | unsaved | vmcs;
 }  // namespace page_flag

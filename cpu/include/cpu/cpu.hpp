@@ -54,6 +54,7 @@ class Cpu : public CpuState {
   /// Null: nobody. Not while it runs, as decoded code is dropped.
   void observe(Observer* o);
   Observer* observer() const { return observer_; }
+  bool watches_all() const { return watches_all_; }   ///< the observer wants everything
   /// Linear address of the instruction that executes; between instructions, of the next one.
   u64 current_rip() const { return block && cur ? r[kRipReg] + cur->off : rip; }
 
@@ -66,13 +67,14 @@ class Cpu : public CpuState {
   /// Steps made in this run() before the instruction `cur`.
   u64 steps_before_current() const;
   u64 now() const { return out_.slice_start() + steps_before_current(); }        ///< cycles; 1 step = 1 cycle (flat)
-  u64 step() const { return out_.slice_start_step() + steps_before_current(); }
+  u64 step() const { return out_.slice_start_step() + steps_before_current() - paid_; }   ///< that is under way, or comes next
   u64 tsc() const;                          ///< with offset; without VMX's
   /// Repeated string instructions: iterations that may be made now (>= 1), and the account of those beyond the
   /// first (the block has paid for one). One at a time where something is to be looked at after each: in `careful` mode, under an
   /// interrupt shadow, with TF, RF or breakpoints.
   u64 allowance() const { return single_step_needed() ? 1 : static_cast<u64>(budget) + 1; }
   void charge(u64 extra_iterations) { budget -= static_cast<i64>(extra_iterations); }
+  u64 iterations = 0;                       ///< of the repeated instruction that executes: made, and not charged yet
 
   // --- registers ------------------------------------------------------------------------------
   template <class T>
@@ -294,6 +296,14 @@ class Cpu : public CpuState {
   bool bootstrap_;
   bool pic_intr_ = false;
   Observer* observer_ = nullptr;
+  bool watches_all_ = false;
+  /// A delivery has paid for its step before it is made: events in it still belong to that step.
+  u64 paid_ = 0;
+  struct Paid {
+    explicit Paid(Cpu& cpu) : c(cpu) { --c.budget, c.paid_ = 1; }
+    ~Paid() { c.paid_ = 0; }
+    Cpu& c;
+  };
   u64 run_budget_ = 0;                      ///< what run() was given
   std::unique_ptr<BlockCache> blocks_;
 };

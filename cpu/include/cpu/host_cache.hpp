@@ -31,6 +31,15 @@ struct HostCache {
   }
   /// Forgets one linear page in every context.
   void drop_page(u64 la) { unsigned s = slot(la); rd[s].tag = wr[s].tag = ex[s].tag = kNever; }
+  /// Forgets all linear pages whose host pointer lies in [host, host + n), for reading and writing (not for fetches).
+  void drop_data_at(const u8* host, u64 n) {
+    const u64 h = reinterpret_cast<u64>(host);
+    for (auto* a : {rd, wr})
+      for (unsigned i = 0; i < kSlots; ++i) {
+        const u64 p = a[i].addend + (a[i].tag & kPageMask);
+        if (a[i].tag != kNever && p < h + n && p + kPageSize > h) a[i].tag = kNever;
+      }
+  }
   /// Forgets all linear pages whose host pointer lies in [host, host + n) for writing (a page flag was set).
   void drop_writes_to(const u8* host, u64 n) {
     for (unsigned i = 0; i < kSlots; ++i) {

@@ -26,6 +26,7 @@ class Outside {
   virtual PhysMem& memory() = 0;
   virtual Stop& stop() = 0;
   virtual EventSink* events() = 0;   ///< null when nobody watches
+  virtual EventSink* io_events() { return nullptr; }   ///< the same for MSRs, ports and device registers
 
   /// Accesses that RAM does not answer (sizes 1, 2, 4, 8; never across a page). What nobody claims reads as ones.
   virtual u64 mmio_read(Hpa at, unsigned size) = 0;

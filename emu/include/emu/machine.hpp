@@ -34,8 +34,10 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void load(const std::vector<fw::Blob>& firmware, const fw::Image& image);
 
   /// Runs until `stop()` is requested, `steps()` reaches `last_step`, or `cycles()` reaches `last_cycle` (where every processor
-  /// waits, time skips beyond it to the next event).
-  void run(u64 last_step = ~u64{0}, u64 last_cycle = ~u64{0});
+  /// waits, time skips beyond it to the next event). Where every processor waits and nothing is due up to `wait_until`, it returns
+  /// as it is, if that is not all ones.
+  void run(u64 last_step = ~u64{0}, u64 last_cycle = ~u64{0}, u64 wait_until = ~u64{0});
+  u64 next_event() const { return queue_.next(); }   ///< its cycle; EventQueue::kNone: there is none
   /// Asks a running machine to stop after the current chain of blocks; safe from a signal handler.
   void interrupt() { interrupted_ = true; }
 
@@ -85,6 +87,9 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   /// Writes to a watched page are told to memory's listeners. Counted: each call of the one needs one of the other.
   void watch_page(Hpa page);
   void unwatch_page(Hpa page);
+  /// Each access to such a page is told to the processors' observer. Counted the same way.
+  void watch_reads(Hpa page);
+  void unwatch_reads(Hpa page);
   /// Network cards, in the description's order.
   const std::vector<NetworkCard*>& network_cards() const;
   /// A byte typed at the serial port: arrives there after those typed before it, at 115200 baud.
@@ -100,10 +105,12 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   friend class Board;
   // cpu::Outside
   EventSink* events() override { return sink_; }
-  u64 mmio_read(Hpa at, unsigned size) override { return bus_.read(at.v, size); }
-  void mmio_write(Hpa at, unsigned size, u64 value) override { bus_.write(at.v, size, value); }
-  u64 port_read(u16 port, unsigned size) override { return bus_.port_read(port, size); }
-  void port_write(u16 port, unsigned size, u64 value) override { bus_.port_write(port, size, value); }
+  EventSink* io_events() override { return sink_ && sink_->wants_io() ? sink_ : nullptr; }
+  u64 mmio_read(Hpa at, unsigned size) override;
+  void mmio_write(Hpa at, unsigned size, u64 value) override;
+  u64 port_read(u16 port, unsigned size) override;
+  void port_write(u16 port, unsigned size, u64 value) override;
+  void tell_io(EventKind kind, u64 at, unsigned size, u64 value);
   void page_flagged(Hpa page) override;
   void send(unsigned from_cpu, const cpu::ApicMessage& m) override;
   void eoi(u8 vector) override;
@@ -135,6 +142,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void interrupt_request(Bdf source, u64 address, u32 data);
   void deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender = nullptr);
   void expire_due();
+  u64 slice() const;
 
   struct ApicTimer;  // one per processor: its events
   fw::Platform platform_;
@@ -156,7 +164,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   std::map<Bdf, Traffic> traffic_;
   u32 turn_cpu_ = ~0u;
   const char* turn_what_ = "";
-  std::map<u64, u32> watched_;   ///< page: by how many. Not state
+  std::map<u64, u32> watched_, reads_watched_;   ///< page: by how many. Not state
   volatile bool interrupted_ = false;
 };
 

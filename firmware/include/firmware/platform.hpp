@@ -105,6 +105,7 @@ struct CpuSpec {
   unsigned count = 1;                   ///< 1 to 8
   unsigned physical_address_bits = 46;
   u64 tsc_hz = 1'000'000'000;
+  u64 schedule_seed = 0;                ///< varies how processors are interleaved; 0: slices of fixed length
 };
 
 /// Where a value of an imported description came from; covers what lies below `field` too, but for what has an entry of its own.

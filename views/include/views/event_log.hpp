@@ -12,7 +12,7 @@
 namespace vt::views {
 
 inline constexpr std::size_t kEventRecord = 56;
-inline constexpr unsigned kEventKinds = static_cast<unsigned>(EventKind::cache_flush) + 1;
+inline constexpr unsigned kEventKinds = static_cast<unsigned>(EventKind::mmio_write) + 1;
 
 /// "eptp-change"; as in the file's header, where names and not numbers count.
 const char* event_kind_name(EventKind k);

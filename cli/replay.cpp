@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// vitrine replay: a run once more from its inputs and what was typed; and whether it is the same one.
+#include <fmt/format.h>
+
+#include <fstream>
+
+#include "console.hpp"
+#include "run_dir.hpp"
+#include "saved.hpp"
+#include "text.hpp"
+#include "verbs.hpp"
+
+namespace vt::cli {
+namespace {
+using json = nlohmann::ordered_json;
+
+/// console.txt, line by line; ended by its complete lines.
+std::vector<std::string> console_of(const std::string& run) {
+  const std::string file = run + "/" + kConsole;
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw InputError(file + ": cannot be opened; --verify compares with it");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+/// Where the two go apart first; empty: nowhere.
+class Comparison {
+ public:
+  explicit Comparison(const std::string& run) : lines_(console_of(run)) {}
+  void line(u64 step, const std::string& text) {
+    if (!different_.empty()) return;
+    const std::string is = stamp(step) + text;
+    if (next_ < lines_.size() && lines_[next_] == is) { ++next_; return; }
+    different_ = fmt::format("console line {}: it was '{}', and is '{}'", next_ + 1, next_ < lines_.size() ? lines_[next_] : "(no such line)", is);
+  }
+  /// No line of the run before `step` may be missing.
+  void until(u64 step) {
+    if (!different_.empty() || next_ >= lines_.size()) return;
+    const std::string& l = lines_[next_];
+    const auto close = l.find("] ");
+    const std::size_t digit = l.find_first_of("0123456789");
+    const auto at = close == l.npos || digit == l.npos || digit > close ? std::nullopt : parse_number(std::string_view(l).substr(digit, close - digit));
+    if (at && *at < step) different_ = fmt::format("console line {}: it was '{}', and does not come", next_ + 1, l);
+  }
+  void state(u64 step, const std::string& was, const std::string& is) {
+    if (different_.empty() && was != is) different_ = fmt::format("the state at step {}: its hash was {}, and is {}", grouped(step), was, is);
+  }
+  const std::string& different() const { return different_; }
+  std::size_t lines() const { return next_; }
+
+ private:
+  const std::vector<std::string> lines_;
+  std::size_t next_ = 0;
+  std::string different_;
+};
+
+std::optional<u64> target_of(const ReplayOptions& o, u64 end) {
+  if (o.to.empty()) return {};
+  u64 to = 0;
+  try {
+    Saved s(o.run + "@" + o.to);
+    to = s.step() ? *s.step() : s.machine().steps();
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("--to {}: {}", o.to, e.what()));
+  }
+  if (to > end) throw UsageError(fmt::format("--to {}: the run ended before, at step {}", o.to, grouped(end)));
+  return to == end ? std::nullopt : std::optional(to);
+}
+
+/// States on the way that the run has kept.
+std::vector<std::pair<u64, std::string>> kept_states(const json& manifest, u64 to) {
+  std::vector<std::pair<u64, std::string>> all;
+  for (auto& c : manifest.value("checkpoints", json::array()))
+    if (c.is_object() && c.contains("step") && c["step"].is_number_unsigned() && c.value("file", "") != kEndCheckpoint && c["step"].get<u64>() <= to)
+      all.emplace_back(c["step"].get<u64>(), c.value("file", ""));
+  return all;
+}
+
+}  // namespace
+
+int replay(const ReplayOptions& o) {
+  if (parse_run_at(o.run).run != o.run) throw UsageError(fmt::format("{}: RUN without a moment; --to says how far", o.run));
+  Rerun rerun(o.run);
+  emu::Machine& m = rerun.machine();
+  const json& manifest = rerun.manifest();
+  const auto to = target_of(o, rerun.end_step());
+  std::optional<Comparison> same;
+  if (o.verify) same.emplace(o.run);
+  rerun.on_console([&](u64 step, const std::string& line) {
+    if (same) same->line(step, line);
+    else std::fputs((stamp(step) + line + '\n').c_str(), stdout);
+  });
+  std::string what = "state";
+  try {
+    if (same)
+      for (auto& [step, file] : kept_states(manifest, to.value_or(rerun.end_step()))) {
+        rerun.to(step, "replay");
+        if (!same->different().empty()) break;
+        Rerun kept(o.run, o.run + "/" + file);
+        same->state(step, kept.machine().state_hash(), m.state_hash());
+        if (!same->different().empty()) break;
+      }
+    if (!same || same->different().empty()) rerun.to(to.value_or(~u64{0}), "replay");
+    if (same && same->different().empty()) {
+      // The last line may have no end.
+      if (const std::string rest = rerun.unfinished_line(); !rest.empty() && !to) same->line(rerun.unfinished_step(), rest);
+      same->until(m.steps());
+      if (!to) same->state(m.steps(), manifest.value("state_hash", json()).is_string() ? manifest["state_hash"].get<std::string>() : "not known", m.state_hash());
+    }
+  } catch (const Diverged& e) {
+    if (!same || same->different().empty()) {
+      print_error(fmt::format("{}: diverged: {}", o.run, e.what()));
+      return status::diverged;
+    }
+  }
+  std::fflush(stdout);
+  if (same && !same->different().empty()) {
+    print_error(fmt::format("{}: diverged: {}", o.run, same->different()));
+    return status::diverged;
+  }
+  const std::size_t typed = manifest.value("input", json::array()).size();
+  if (same)
+    fmt::print("the same: {} console lines, {}typed {} times, {} at step {}\n", same->lines(), typed ? "" : "nothing ", typed, to ? "as far as asked" : "state", grouped(m.steps()));
+  else
+    std::fprintf(stderr, "vitrine: replayed to step %s\n", grouped(m.steps()).c_str());
+  return status::ok;
+}
+
+}  // namespace vt::cli
