@@ -22,7 +22,7 @@ constexpr FunctionModel kModels[] = {
   {"host-bridge"},
   {"isa-bridge"},
   {"dma", 0x1af4, 0x10f0, 0xff0000, 0, true, kDmaBars, 0, "our own bus master, for tests of DMA remapping (docs/dma-function.md)"},
-  {"virtio-net", 0x1af4, 0x1041, 0x020000, 1, false, kVirtioBars, 0, "a network card (VIRTIO 1.1), connected by --net"},
+  {"virtio-net", 0x1af4, 0x1041, 0x020000, 1, false, kVirtioBars, 0, "a network card (VIRTIO 1.1); nothing is at the other end of its cable in this version"},
   {"scripted-dma"},
   {"nvme", 0x1af4, 0x10f2, 0x010802, 1, true, kNvmeBars, 1, "NVMe controller with one namespace"},
   {"ahci", 0x1af4, 0x10f1, 0x010601, 1, true, kAhciBars, 6, "AHCI host bus adapter with six ports"},
