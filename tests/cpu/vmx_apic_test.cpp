@@ -63,7 +63,8 @@ TEST(vmx_apic, entry_with_a_low_vtpr_exits_at_once) {
     m.set(F::GUEST_ACTIVITY_STATE, t.activity), m.set(F::VM_ENTRY_INTR_INFO, t.inject);
     if (t.inject) m.set(F::GUEST_RFLAGS, 2 | rflags::IF);
     EXPECT_EQ(m.launch({0x90}), t.reason) << t.activity;
-    if (t.reason > 0) EXPECT_EQ(m.get(F::GUEST_RIP), t.rip) << t.activity;
+    if (t.reason < 0) continue;
+    EXPECT_EQ(m.get(F::GUEST_RIP), t.rip) << t.activity;
   }
   M enough;
   enough.fill();
@@ -199,8 +200,7 @@ TEST(vmx_preemption, what_is_left_is_saved_if_asked_for) {
     code.push_back(0x0f), code.push_back(0xa2);
     EXPECT_EQ(m.launch(code), kCpuidExit);
     const u64 left = m.get(F::VMX_PREEMPTION_TIMER_VALUE);
-    if (save) EXPECT_TRUE(left == 39 || left == 40) << left;
-    else EXPECT_EQ(left, 50u);
+    EXPECT_TRUE(save ? left == 39 || left == 40 : left == 50) << left;
     EXPECT_EQ(m.preemption_timer, ~u64{0});
   }
 }
