@@ -33,6 +33,7 @@ class Model final : public cpu::Outside {
   bool pic_pending() override { return false; }
   u8 pic_acknowledge() override { return 0xff; }
   void arm_timer(unsigned, u64) override {}
+  void arm_preemption_timer(unsigned, u64) override {}
   u64 slice_start() const override { return 0; }
   u64 slice_start_step() const override { return 0; }
 
