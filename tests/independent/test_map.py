@@ -70,7 +70,7 @@ def against_xens_word(run, pages, platform):
     target, *found = pages.pop(0xfee00000, (None, None, None, None))
     frames = {p[0] for p in pages.values()}
     check("the local APIC's page is a page of Xen's", found[1:2] == ["mmio_direct"] and target != 0xfee00000 and target not in frames, (target, found))
-    absent = set(outward(0xfee01000, 0xfeefffff)) | {ioapic}
+    absent = set(outward(0xfee00000, 0xfeefffff)) | {ioapic}
     absent |= set(outward(ecam, ecam + (platform["ecam_buses"] << 20) - 1)) if ecam else set()
     expected, stolen = {}, set()
     for first, last, kind in memory_map(run):
