@@ -147,7 +147,7 @@ TEST(typing, orders) {
   EXPECT_EQ(parse_type("5=^?\\^").keys, "\x7f^");
   auto why = [](const char* s) { return refusal([&] { (void)parse_type(s); }); };
   EXPECT_NE(why("console:'a").find("does not end with '="), std::string::npos);
-  EXPECT_NE(why("console:a").find("there are no keys"), std::string::npos);
+  EXPECT_NE(why("console:a").find("there is no ="), std::string::npos);
   EXPECT_NE(why("console:''=a").find("the text is empty"), std::string::npos);
   EXPECT_NE(why("sometime=a").find("console:'TEXT'=KEYS or STEP=KEYS"), std::string::npos);
   EXPECT_NE(why("5=").find("no keys"), std::string::npos);

@@ -67,13 +67,14 @@ TEST(mmx, maskmovq_stores_selected_bytes_only) {
   EXPECT_EQ(m.run({0x0f, 0xf7, 0xca}), PF);
   EXPECT_EQ(m.peek<u32>(0x200000 - 4), 0x44002200u);  // nothing was written
 }
-TEST(mmx, store_that_faults_leaves_the_x87_state) {
+// The manual does not say; processors do so, as the native judge has found.
+TEST(mmx, store_that_faults_has_set_the_top_and_left_the_tags) {
   TestMachine m;
   m.cpu->fpu.sw = 2 << 11;
   m.poke<u64>(TestMachine::kPml4 + 0x2000 + 8, 0);
   m.cpu->r[6] = 0x200000;
   EXPECT_EQ(m.run({0x0f, 0x7f, 0x0e}), PF);
-  EXPECT_EQ(m.cpu->fpu.sw, 2 << 11);
+  EXPECT_EQ(m.cpu->fpu.sw, 0);
   EXPECT_EQ(m.cpu->fpu.tags, 0);
 }
 }  // namespace
