@@ -15,7 +15,7 @@ u64 rd(TestMachine& m, u32 n) {
 TEST(msr, what_is_not_there_is_gp) {
   TestMachine m;
   u64 v;
-  for (u32 n : {0x48u, 0x140u, 0xceu, 0x186u, 0x38fu, 0x600u, 0xda0u, 0xc0000085u, 0x40000000u, 0xffffffffu}) {
+  for (u32 n : {0x48u, 0x140u, 0xceu, 0x186u, 0x38fu, 0x600u, 0xc0000085u, 0x40000000u, 0xffffffffu}) {
     EXPECT_FALSE(read_msr(*m.cpu, n, v)) << std::hex << n;
     EXPECT_FALSE(write_msr(*m.cpu, n, 0)) << std::hex << n;
   }
