@@ -227,7 +227,7 @@ def random_steps(run, server, count, first, literal):
 def made_under_a_debugger(where, kernel):
     """vitrine run --gdb with a ledger, a rule and a symbol to end at: what it leaves is what it leaves without."""
     options = ["--ledger", "--stop-on", "refused-mapping"]
-    until = "sym:set_typed_p2m_entry#200"
+    until = "sym:ept_set_entry#300"
     plain = xen.boot(where / "plain", *options, kernel=kernel, until=until)
     command = ["run", "--kernel", xen.GUESTS / "xen.gz", "--append", xen.XEN_LINE, "--module", f"{kernel} {xen.DOM0_LINE}", "--module", xen.GUESTS / "initrd.gz", "--symbols",
                xen.GUESTS / "xen-syms", "-o", where / "made", "--console", "file", "--max-steps", 20_000_000_000, "--until", until, "--memory", "2G", *options, "--gdb", 0]
