@@ -3,25 +3,15 @@
 """Every rule of `vitrine check` against a hypervisor that violates it once ("bad"), one that comes near without violating it ("near"), and
 one where the cause is gone ("fixed"): guests/bare/check_rules.cpp. Then the command itself: explain, --rule, --severity, --json, statuses."""
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-VITRINE = os.environ["VITRINE"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import check, end, vitrine   # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL)
 
 
 PLATFORM = json.loads((ROOT / "platforms/rmrr.json").read_text())
@@ -130,7 +120,7 @@ def main():
         check("a guard that ends the run: the call never came back", len(mine) == 1 and mine[0]["rule"] == "refused-mapping" and "never came back" in mine[0]["text"] and "first_pass" in mine[0]["text"], mine)
         commands(where)
         conditions(where, guest)
-    return 1 if failed else 0
+    end()
 
 
 def conditions(where, guest):
@@ -191,4 +181,4 @@ def commands(where):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command from outside, with ROM images of a few bytes: statuses, messages, what a run directory holds, determinism, Ctrl-C."""
 import json
-import os
 import pathlib
 import re
 import signal
@@ -12,18 +11,8 @@ import sys
 import tempfile
 import time
 
-VITRINE = os.environ["VITRINE"]
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args, **more):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL, **more)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import VITRINE, check, end, vitrine   # noqa: E402
 
 
 def rom(code, fill=0xf4):
@@ -210,8 +199,8 @@ def main():
         w = Where(where)
         for part in (ends, run_directory, determinism, refusals, interruption):
             part(w)
-    return 1 if failed else 0
+    end()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,24 +3,12 @@
 """--disk, --disk-commit and --poke from outside: statuses, messages, what a run directory holds, and that a run with disks is made again."""
 import hashlib
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
-VITRINE = os.environ["VITRINE"]
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import check, end, vitrine   # noqa: E402
 
 
 with tempfile.TemporaryDirectory(prefix="vitrine-disk-options-") as where:
@@ -73,4 +61,4 @@ with tempfile.TemporaryDirectory(prefix="vitrine-disk-options-") as where:
     check("an image that has changed", done.returncode == 4 and "disk.img: has changed (another SHA-256)" in done.stderr, done.stderr)
     done = vitrine(*run, "--poke", "100=0x5000:00", "--max-steps", "1000", "--disk", image, "--disk-commit", "-o", where / "limit")
     check("no commit without a clean end", done.returncode == 124 and "nothing was committed" in done.stderr, (done.returncode, done.stderr))
-sys.exit(failed)
+end()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """vitrine gdb from outside: real gdb and hostile clients on a ROM image of a few bytes; nothing of it changes the run."""
 import json
-import os
 import pathlib
 import random
 import re
@@ -15,20 +14,13 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import VITRINE, check, end, vitrine   # noqa: E402
 import rsp   # noqa: E402
 
-VITRINE = os.environ["VITRINE"]
-failed = False
 
 # F000:0000: mov cx, 2000; loop: mov ax, [0x500]; inc ax; mov [0x500], ax; print '.' every 256th; loop; exit device
 CODE = bytes([0xb9, 0xd0, 0x07]) + b"\xa1\x00\x05" + b"\x40" + b"\xa3\x00\x05" + b"\x84\xc0\x75\x06" + b"\xba\xf8\x03\xb0.\xee" + b"\xe2\xed" + \
     b"\xba\xf8\x03\xb0\x0a\xee" + b"\xb0\x00\xe6\xf4"
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
 
 
 def rom(code):
@@ -36,10 +28,6 @@ def rom(code):
     image[:len(code)] = code
     image[0xfff0:0xfff3] = b"\xe9\x0d\x00"
     return bytes(image)
-
-
-def vitrine(*args):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL)
 
 
 def messages(where, run):
@@ -246,7 +234,7 @@ def main():
             started_by_vitrine(run)
             fresh(where, run)
             interrupts(where)
-    sys.exit(1 if failed else 0)
+    end()
 
 
 if __name__ == "__main__":

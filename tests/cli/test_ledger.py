@@ -2,25 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The commands over a ledger on a small hypervisor of our own (guests/bare/check_rules.cpp): --ledger, log, blame, diff, and every wrong way to ask."""
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-VITRINE = os.environ["VITRINE"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import check, end, vitrine   # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL)
 
 
 def run(where, word, *options):
@@ -85,4 +75,4 @@ with tempfile.TemporaryDirectory() as where:
     (where / "a/events.vit").write_bytes(b"{}\n")
     got = vitrine("log", where / "a")
     check("a damaged event file is named", got.returncode == 4 and "events.vit: is not an event file" in got.stderr, f"{got.returncode}: {got.stderr}")
-sys.exit(1 if failed else 0)
+end()

@@ -3,7 +3,6 @@
 """Moments of a run, typed input and checkpoints from outside, with ROM images of a few bytes: RUN@T is what a fresh run to there is,
 messages, what is kept in a run directory, Ctrl-C while running again."""
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -11,18 +10,8 @@ import sys
 import tempfile
 import time
 
-VITRINE = os.environ["VITRINE"]
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import VITRINE, check, end, vitrine   # noqa: E402
 
 
 def say(text):
@@ -153,8 +142,8 @@ def main():
         w = Where(where)
         for part in (moments, checkpoints, typing, interruption):
             part(w)
-    return 1 if failed else 0
+    end()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

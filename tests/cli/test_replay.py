@@ -7,28 +7,17 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import check, end, vitrine   # noqa: E402
 from terminal import Terminal   # noqa: E402
 
-VITRINE, BUILD = os.environ["VITRINE"], pathlib.Path(os.environ["BUILD"])
+BUILD = pathlib.Path(os.environ["BUILD"])
 DEEP = bool(os.environ.get("DEEP"))
 ECHO = BUILD / "bare/echo"
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args, stdin=subprocess.DEVNULL, **more):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=stdin, **more)
 
 
 def manifest(run):
@@ -208,7 +197,7 @@ def main():
         piped(where)
         diverging(where, run)
         seeds(where)
-    sys.exit(1 if failed else 0)
+    end()
 
 
 main()

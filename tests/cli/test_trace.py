@@ -11,19 +11,11 @@ import sys
 import tempfile
 import time
 
-VITRINE, BUILD = os.environ["VITRINE"], pathlib.Path(os.environ["BUILD"])
-failed = False
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from command import VITRINE, check, end, vitrine   # noqa: E402
+
+BUILD = pathlib.Path(os.environ["BUILD"])
 GO = "console:'go'"
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
-
-
-def vitrine(*args):
-    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=subprocess.DEVNULL)
 
 
 def symbols(image):
@@ -211,7 +203,7 @@ def main():
         processors(where)
         messages(where, run)
         interrupted(where)
-    sys.exit(1 if failed else 0)
+    end()
 
 
 main()

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests of the command share: running it, and a report as ./check reads it."""
+import os
+import subprocess
+import sys
+
+VITRINE = os.environ["VITRINE"]
+_failed = False
+
+
+def check(name, ok, why=""):
+    global _failed
+    _failed |= not ok
+    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {str(why)[-1500:]}"))
+
+
+def vitrine(*args, stdin=subprocess.DEVNULL, **more):
+    return subprocess.run([VITRINE, *map(str, args)], capture_output=True, text=True, timeout=120, errors="replace", stdin=stdin, **more)
+
+
+def end():
+    sys.exit(1 if _failed else 0)
