@@ -196,6 +196,8 @@ void Rerun::unwatch(EventSink* s) {
   if (impl_->events.sinks.empty()) impl_->machine->watch(nullptr);
 }
 void Rerun::on_console(std::function<void(u64, const std::string&)> f) { impl_->lines.push_back(std::move(f)); }
+const std::string& Rerun::heard() const { return impl_->tap.heard(); }
+void Rerun::hear(std::string bytes) { impl_->tap.hear(std::move(bytes)); }
 void Rerun::on_text(std::string text, std::function<void()> f) { impl_->tap.wait_for(std::move(text), std::move(f)); }
 void Rerun::on_byte(std::function<void(u8)> f) { impl_->tap.bytes(std::move(f)); }
 void Rerun::rewound() {

@@ -33,6 +33,9 @@ class Rerun {
   void on_console(std::function<void(u64 step, const std::string& line)> f);
   /// Called from within the step that prints the text's last byte, each time it is printed.
   void on_text(std::string text, std::function<void()> f);
+  /// What such a text may have begun with: belongs to the moment (ConsoleTap).
+  const std::string& heard() const;
+  void hear(std::string bytes);
   /// Called with each byte of the console.
   void on_byte(std::function<void(u8)> f);
 

@@ -59,20 +59,27 @@ std::string vectors_text(cpu::LocalApic& a, u32 at, json& list) {
   return s.empty() ? " none" : s;
 }
 
-/// PCI "MSI Capability Structure": where one is enabled, what it sends.
-struct Msi { u64 address; u32 data; };
-std::optional<Msi> msi_of(emu::pci::Function& f) {
-  if (!(f.config_read(6, 2) & 0x10)) return {};
+/// PCI "MSI Capability Structure", "MSI-X Capability and Table Structures": what a function is set up to send.
+struct Msi { u64 address; u32 data; std::optional<unsigned> vector; bool masked, pending; };   ///< vector: MSI-X's
+std::vector<Msi> messages_of(emu::pci::Function& f) {
+  std::vector<Msi> all;
+  if (f.msix_enabled())
+    for (unsigned n = 0; n < f.msix_vectors(); ++n) {
+      const u64 at = f.msix_table() + 16 * n, address = f.msix_read(at, 8);
+      if (address) all.push_back({address, static_cast<u32>(f.msix_read(at + 8, 4)), n, bit(f.msix_read(at + 12, 4), 0), f.msix_pending(n)});
+    }
+  if (!(f.config_read(6, 2) & 0x10)) return all;
   u16 at = static_cast<u16>(f.config_read(0x34, 1) & 0xfc);
   for (unsigned n = 0; at >= 0x40 && n < 48; ++n, at = static_cast<u16>(f.config_read(static_cast<u16>(at + 1), 1) & 0xfc)) {
     if (f.config_read(at, 1) != 5) continue;
     const u32 control = f.config_read(static_cast<u16>(at + 2), 2);
-    if (!(control & 1)) return {};
+    if (!(control & 1)) break;
     const bool wide = control & 0x80;
     const u64 high = wide ? f.config_read(static_cast<u16>(at + 8), 4) : 0;
-    return Msi{high << 32 | f.config_read(static_cast<u16>(at + 4), 4), f.config_read(static_cast<u16>(at + (wide ? 12 : 8)), 2)};
+    all.push_back({high << 32 | f.config_read(static_cast<u16>(at + 4), 4), f.config_read(static_cast<u16>(at + (wide ? 12 : 8)), 2), {}, false, false});
+    break;
   }
-  return {};
+  return all;
 }
 
 void interrupts_of_processors(const Look& l, Shown& s) {
@@ -201,13 +208,15 @@ Shown show_interrupts(const Look& l, const Words&) {
   s.text += fmt::format("  {} pins are masked and quiet\n", masked);
 
   s.data["msi"] = json::array();
-  for (auto& f : m.pci().functions()) {
-    const auto msi = msi_of(*f);
-    if (!msi) continue;
-    const Route r = m.interrupt_route(f->bdf(), msi->address, msi->data);
-    s.text += fmt::format("MSI of {}  {:#x} <- {:04x}  {}\n", bdf_text(f->bdf()), msi->address, msi->data, route_text(r));
-    s.data["msi"].push_back({{"function", bdf_text(f->bdf())}, {"address", hex(msi->address)}, {"data", hex(msi->data)}, {"to", route_json(r)}});
-  }
+  for (auto& f : m.pci().functions())
+    for (const Msi& i : messages_of(*f)) {
+      const Route r = m.interrupt_route(f->bdf(), i.address, i.data);
+      const std::string name = i.vector ? fmt::format("MSI-X {} of {}", *i.vector, bdf_text(f->bdf())) : fmt::format("MSI of {}", bdf_text(f->bdf()));
+      s.text += fmt::format("{}  {:#x} <- {:04x}  {}{}{}\n", name, i.address, i.data, i.masked ? "masked, " : "", i.pending ? "pending, " : "", route_text(r));
+      json j{{"function", bdf_text(f->bdf())}, {"address", hex(i.address)}, {"data", hex(i.data)}, {"to", route_json(r)}};
+      if (i.vector) j["vector"] = *i.vector, j["masked"] = i.masked, j["pending"] = i.pending;
+      s.data["msi"].push_back(j);
+    }
 
   s.data["units"] = json::array();
   for (auto& u : m.vtd_units()) {

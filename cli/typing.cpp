@@ -174,11 +174,14 @@ void ConsoleTap::put(u8 byte) {
   } else if (byte != '\r' && byte != 0) {
     text_ += static_cast<char>(byte);
   }
-  for (auto& w : waits_) {
-    w.seen += static_cast<char>(byte);
-    if (w.seen.size() > w.text.size()) w.seen.erase(0, w.seen.size() - w.text.size());
-    if (w.seen == w.text) w.found();
-  }
+  heard_ += static_cast<char>(byte);
+  if (heard_.size() > longest_) heard_.erase(0, heard_.size() - longest_);
+  for (auto& w : waits_) if (heard_.ends_with(w.text)) w.found();
+}
+
+void ConsoleTap::wait_for(std::string text, std::function<void()> found) {
+  longest_ = std::max(longest_, text.size());
+  waits_.push_back({std::move(text), std::move(found)});
 }
 
 void Typist::attach(emu::Machine& m, ConsoleTap& tap) {

@@ -47,7 +47,10 @@ class ConsoleTap final : public emu::SerialSink {
  public:
   explicit ConsoleTap(emu::SerialSink* next = nullptr) : next_(next) {}
   /// `found` is called each time `text` is complete, from within the step that prints its last byte.
-  void wait_for(std::string text, std::function<void()> found) { waits_.push_back({std::move(text), std::move(found), {}}); }
+  void wait_for(std::string text, std::function<void()> found);
+  /// The last bytes, as many as the longest text that is waited for needs: whoever puts the machine back to an earlier moment puts back those of then.
+  const std::string& heard() const { return heard_; }
+  void hear(std::string bytes) { heard_ = std::move(bytes); }
   /// Complete lines without CR and NUL, with the step of their first byte as `step` tells it.
   void lines(std::function<u64()> step, std::function<void(u64, const std::string&)> f) { step_ = std::move(step), line_ = std::move(f); }
   void bytes(std::function<void(u8)> f) { byte_ = std::move(f); }
@@ -58,9 +61,11 @@ class ConsoleTap final : public emu::SerialSink {
   u64 unfinished_step() const { return first_; }   ///< of its first byte
 
  private:
-  struct Wait { std::string text; std::function<void()> found; std::string seen; };
+  struct Wait { std::string text; std::function<void()> found; };
   emu::SerialSink* next_;
   std::vector<Wait> waits_;
+  std::string heard_;
+  std::size_t longest_ = 0;
   std::function<u64()> step_;
   std::function<void(u64, const std::string&)> line_;
   std::function<void(u8)> byte_;

@@ -61,6 +61,8 @@ class Fresh final : public Source {
   void watch(EventSink* s) override { events_.also = s; }
   void unwatch(EventSink*) override { events_.also = nullptr; }
   void on_text(const std::string& text, std::function<void()> f) override { tap_.wait_for(text, std::move(f)); }
+  std::string heard() const override { return tap_.heard(); }
+  void hear(std::string bytes) override { tap_.hear(std::move(bytes)); }
   void rewound() override {
     next_input_ = 0;
     while (next_input_ < typist_.input().size() && typist_.input()[next_input_].step < machine_.steps()) ++next_input_;

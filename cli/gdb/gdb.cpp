@@ -45,6 +45,8 @@ class RerunSource final : public Source {
   void watch(EventSink* s) override { rerun_.watch(s); }
   void unwatch(EventSink* s) override { rerun_.unwatch(s); }
   void on_text(const std::string& text, std::function<void()> f) override { rerun_.on_text(text, std::move(f)); }
+  std::string heard() const override { return rerun_.heard(); }
+  void hear(std::string bytes) override { rerun_.hear(std::move(bytes)); }
 
  private:
   Rerun& rerun_;

@@ -19,7 +19,7 @@ Player::Player(Source& source, u64 budget) : source_(source), machine_(source.ma
   machine_.memory().add_listener(this);
   machine_.observe(this);
   source_.watch(this);
-  kept_stacks_[now()] = stacks_.share();
+  kept_.insert_or_assign(now(), Kept{stacks_.share(), source_.heard()});
 }
 
 Player::~Player() {
@@ -223,10 +223,10 @@ void Player::on(const Event& e) {
 void Player::checkpoint() {
   if (timeline_.has(now())) return;
   timeline_.save();
-  kept_stacks_.insert_or_assign(now(), stacks_.share());
-  if (kept_stacks_.size() > 2 * timeline_.steps().size() + 16) {   // thinned ones need none
+  kept_.insert_or_assign(now(), Kept{stacks_.share(), source_.heard()});
+  if (kept_.size() > 2 * timeline_.steps().size() + 16) {   // thinned ones need none
     const auto steps = timeline_.steps();
-    std::erase_if(kept_stacks_, [&](auto& k) { return !std::binary_search(steps.begin(), steps.end(), k.first); });
+    std::erase_if(kept_, [&](auto& k) { return !std::binary_search(steps.begin(), steps.end(), k.first); });
   }
 }
 
@@ -234,8 +234,8 @@ void Player::restore(u64 step) {
   const u64 at = timeline_.restore(step);
   machine_.stop().clear();
   source_.rewound();
-  kept_stacks_.erase(kept_stacks_.upper_bound(at), kept_stacks_.end());
-  if (auto it = kept_stacks_.find(at); it != kept_stacks_.end()) stacks_ = it->second.share();
+  kept_.erase(kept_.upper_bound(at), kept_.end());
+  if (auto it = kept_.find(at); it != kept_.end()) stacks_ = it->second.stacks.share(), source_.hear(it->second.heard);
   while (!events_.empty() && events_.back().step >= at) events_.pop_back();
 }
 

@@ -38,6 +38,9 @@ class Source {
   virtual void unwatch(EventSink* sink) = 0;
   /// `found` is called from within the step that prints the last byte of `text`, each time.
   virtual void on_text(const std::string& text, std::function<void()> found) = 0;
+  /// The last bytes of the console, with which such a text may begin: a checkpoint keeps them.
+  virtual std::string heard() const = 0;
+  virtual void hear(std::string bytes) = 0;
 };
 
 /// What `monitor stop-on` waits for.
@@ -154,7 +157,8 @@ class Player final : private cpu::Observer, private EventSink, private PhysMem::
   cpu::Observer* const inner_;   ///< who was there before goes on being told
   emu::Timeline timeline_;
   views::CallStacks stacks_;
-  std::map<u64, views::CallStacks> kept_stacks_;   ///< by the step of the checkpoint
+  struct Kept { views::CallStacks stacks; std::string heard; };
+  std::map<u64, Kept> kept_;                       ///< by the step of the checkpoint
   std::map<u64, Breaks> breaks_;
   std::set<u64> applied_;                          ///< the addresses that decoded code knows of
   std::vector<Watch> watches_;

@@ -85,6 +85,7 @@ class Function {
   // PCI Local Bus 3.0 "MSI-X Capability and Table Structures"
   bool msix_enabled() const { return msix_ && (byte(msix_ + 3) & 0x80); }
   unsigned msix_vectors() const { return spec_.msix.vectors; }
+  u64 msix_table() const { return spec_.msix.table; }   ///< offset, as msix_read() takes it
   /// `vector` below msix_vectors(). Held pending while the vector or the function is masked.
   void send_msix(unsigned vector);
   /// What it would have told is no longer so: a pending message is forgotten.

@@ -10,10 +10,9 @@
 #include "gdb/packet.hpp"
 #include "gdb/stub.hpp"
 #include "prepare.hpp"
+#include "typing.hpp"
 
 namespace vt::cli::gdb {
-
-struct Quiet final : emu::SerialSink { void put(u8) override {} };
 
 /// Code at 1 MiB in flat 32-bit mode, run by itself.
 class Bare final : public Source {
@@ -22,7 +21,7 @@ class Bare final : public Source {
     PlatformOptions o;
     o.memory = "64M", o.cpus = cpus;
     const fw::Platform p = make_platform(o);
-    machine_ = std::make_unique<emu::Machine>(p, quiet_);
+    machine_ = std::make_unique<emu::Machine>(p, tap_);
     fw::Image image;
     image.blobs.push_back({Hpa{0x100000}, std::move(code)});
     image.entry.mode = fw::Entry::Mode::protected_flat32;
@@ -35,11 +34,13 @@ class Bare final : public Source {
   u64 end() const override { return end_; }
   void watch(EventSink* s) override { machine_->watch(s); }
   void unwatch(EventSink*) override { machine_->watch(nullptr); }
-  void on_text(const std::string&, std::function<void()>) override {}
+  void on_text(const std::string& text, std::function<void()> f) override { tap_.wait_for(text, std::move(f)); }
+  std::string heard() const override { return tap_.heard(); }
+  void hear(std::string bytes) override { tap_.hear(std::move(bytes)); }
   int rewinds = 0;
 
  private:
-  Quiet quiet_;
+  ConsoleTap tap_;
   std::unique_ptr<emu::Machine> machine_;
   const u64 end_;
 };

@@ -6,6 +6,7 @@
 #include "gdb/elsewhere.hpp"
 #include "gdb/registers.hpp"
 #include "gdb_session.hpp"
+#include "pci/config.hpp"
 #include "show.hpp"
 
 namespace vt::cli::gdb {
@@ -395,6 +396,47 @@ TEST(gdb_monitor, views_are_those_of_the_command) {
   const std::string irq = s.monitor.run("irq", 0);
   for (const char* part : {"cpu 0: local APIC id 0", "in service none", "8259 pair: INTR quiet", "I/O APIC, requester", "24 pins are masked and quiet"}) EXPECT_NE(irq.find(part), std::string::npos) << part << irq;
   EXPECT_NE(s.monitor.run("i", 0).find(" or "), std::string::npos);   // ioapic, iommu, irq
+}
+
+// PCI Local Bus "MSI-X Capability and Table Structures": what a vector sends, masked and pending ones too.
+TEST(gdb_monitor, irq_shows_msi_x) {
+  PlatformOptions o;
+  o.memory = "64M", o.devices = {"nvme"};
+  ConsoleTap tap;
+  emu::Machine m(make_platform(o), tap);
+  emu::pci::Function* f = nullptr;
+  for (auto& g : m.pci().functions()) if (g->msix_vectors()) f = g.get();
+  ASSERT_TRUE(f);
+  u16 at = static_cast<u16>(f->config_read(0x34, 1));
+  while (f->config_read(at, 1) != 0x11) at = static_cast<u16>(f->config_read(static_cast<u16>(at + 1), 1));
+  for (unsigned n : {0u, 1u}) {
+    f->msix_write(f->msix_table() + 16 * n, 4, 0xfee00000), f->msix_write(f->msix_table() + 16 * n + 8, 4, 0x41 + n);
+    f->msix_write(f->msix_table() + 16 * n + 12, 4, n);
+  }
+  EXPECT_EQ(show_interrupts({m}, {}).text.find("MSI-X"), std::string::npos) << "not enabled";
+  f->config_write(static_cast<u16>(at + 2), 2, 0x8000);
+  f->send_msix(1);
+  const Shown s = show_interrupts({m}, {});
+  EXPECT_NE(s.text.find("MSI-X 0 of 00:05.0  0xfee00000 <- 0041  vector 41 to id 0: cpu 0"), std::string::npos) << s.text;
+  EXPECT_NE(s.text.find("MSI-X 1 of 00:05.0  0xfee00000 <- 0042  masked, pending, vector 42"), std::string::npos) << s.text;
+  ASSERT_EQ(s.data["msi"].size(), 2u);
+  EXPECT_EQ(s.data["msi"][1]["vector"], 1);
+  EXPECT_EQ(s.data["msi"][1]["pending"], true);
+}
+
+// mov dx, 3f8h; mov al, 'g'; out dx, al; mov ecx, 5000000; loop $; mov al, 'o'; out dx, al; jmp $: a checkpoint lies between the two bytes.
+TEST(gdb_stub, a_console_text_across_a_checkpoint_is_met_backwards_too) {
+  Session s({0x66, 0xba, 0xf8, 0x03, 0xb0, 'g', 0xee, 0xb9, 0x40, 0x4b, 0x4c, 0, 0xe2, 0xfe, 0xb0, 'o', 0xee, 0xeb, 0xfe}, 6'000'000);
+  s.monitor.run("stop-on console:'go'", 0);
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;");
+  const u64 there = s.player.now();
+  EXPECT_GT(there, 5'000'000u);
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;replaylog:end;");
+  EXPECT_EQ(s("bc"), "T05thread:1;");
+  EXPECT_EQ(s.player.now() + 1, there);
+  EXPECT_EQ(s("bc"), "T05thread:1;replaylog:begin;");
+  EXPECT_EQ(s("vCont;c"), "T05thread:1;");
+  EXPECT_EQ(s.player.now(), there);
 }
 
 // A processor that waits is stepped when it goes on: processor 1 waits for a SIPI that never comes, so its step is the run's end.
