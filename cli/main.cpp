@@ -28,7 +28,7 @@ void platform_options(CLI::App& a, PlatformOptions& o) {
   a.add_option("--cpu", o.cpu, "CPU model and feature switches")->type_name("MODEL,+f,-f");
   a.add_option("--memory", o.memory, "RAM, laid out as on q35 (default 2G); not with a platform that has an E820 of its own")->type_name("SIZE");
   a.add_option("--cpus", o.cpus, "Logical processors, 1 to 8")->type_name("N");
-  a.add_option("--device", o.devices, "One more PCI function: nvme, ahci, virtio-net, dma; at a free place, or at=BDF (docs/devices.md)")->type_name("MODEL[,at=BDF]")->allow_extra_args(false);
+  a.add_option("--device", o.devices, "One more device: nvme, ahci, virtio-net, dma, edu, pci-testdev at a free place or at=BDF; isa-debug-exit[,iobase=PORT][,iosize=N], pc-testdev,\nfw-cfg (docs/devices.md)")->type_name("MODEL[,...]")->allow_extra_args(false);
 }
 
 void run_options(CLI::App& a, RunOptions& o) {

@@ -29,9 +29,24 @@ void apply_cpu(fw::Platform& p, const std::string& s) {
   }
 }
 
+/// MODEL[,iobase=PORT][,iosize=N]
+void add_isa_device(fw::Platform& p, const std::string& s, const std::vector<std::string>& words) {
+  fw::IsaDevice d{words[0]};
+  for (std::size_t n = 1; n < words.size(); ++n) {
+    const std::size_t equals = words[n].find('=');
+    const std::string key = words[n].substr(0, equals);
+    const u64 value = equals == std::string::npos ? 0 : parse_number(words[n].substr(equals + 1)).value_or(0);
+    if (key != "iobase" && key != "iosize") throw UsageError(fmt::format("--device {}: '{}': there are only iobase=PORT and iosize=N, as iobase=0xf4,iosize=4", s, words[n]));
+    if (!value || value > 0xffff) throw UsageError(fmt::format("--device {}: '{}': not a number from 1 to 0xffff", s, words[n]));
+    (key == "iobase" ? d.iobase : d.iosize) = static_cast<u16>(value);
+  }
+  p.isa.push_back(std::move(d));
+}
+
 /// MODEL[,at=BDF]
 void add_device(fw::Platform& p, const std::string& s) {
   const auto words = split(s, ',');
+  if (fw::isa_model(words[0])) return add_isa_device(p, s, words);
   std::optional<Bdf> at;
   for (std::size_t n = 1; n < words.size(); ++n) {
     if (!words[n].starts_with("at=")) throw UsageError(fmt::format("--device {}: '{}': there is only at=BDF, as at=00:05.0", s, words[n]));

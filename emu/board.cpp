@@ -77,8 +77,6 @@ void Board::claim_addresses() {
   ports(0x80, 1, post);
   ports(0x92, 1, port92);
   ports(0xb2, 2, apm);
-  ports(0xe9, 1, debug_console);
-  ports(0xf4, 1, exit_device);
   ports(0x3f8, 8, com1);
   ports(p.pm_base, 12, pm);
   ports(0xcf8, 8, config_ports);
@@ -89,6 +87,7 @@ void Board::claim_addresses() {
   devices_ = {&pic, &ioapic, &com1, &pit, &port61, &rtc, &pm, &apm, &reset_register, &port92, &i8042, &post, &config_ports};
   if (hpet) devices_.push_back(hpet.get());
   for (auto& u : vtd) devices_.push_back(u.get());
+  add_isa_devices();
 }
 
 void Board::map(Device& device, unsigned, u64 address, u64 size, bool io, bool enabled) {

@@ -75,6 +75,7 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   DebugConsole debug_console;
   ExitDevice exit_device;
   std::vector<std::unique_ptr<Disk>> disks;
+  std::vector<std::unique_ptr<Device>> isa_devices;   ///< the description's, at fixed ports
   pci::ConfigSpace config;
   pci::ConfigPorts config_ports;
   pci::Ecam ecam;
@@ -84,6 +85,7 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   std::vector<NetworkCard*> cards;               ///< among the functions
 
  private:
+  void add_isa_devices();
   void add_functions();
   std::unique_ptr<pci::Function> make_function(const fw::PciFunction& f);
   void close_bars(pci::FunctionSpec& s);

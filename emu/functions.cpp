@@ -5,6 +5,8 @@
 
 #include "base/check.hpp"
 #include "board.hpp"
+#include "pci/edu.hpp"
+#include "pci/pci_testdev.hpp"
 #include "pci/virtio_net.hpp"
 
 namespace vt::emu {
@@ -76,6 +78,8 @@ std::unique_ptr<pci::Function> Board::make_function(const fw::PciFunction& f) {
     cards.push_back(card.get());
     return card;
   }
+  if (f.model == "edu") return timed(std::make_unique<pci::Edu>(s, this, machine, machine, interrupt_line(f)));
+  if (f.model == "pci-testdev") return timed(std::make_unique<pci::PciTestdev>(s, this, machine, machine, interrupt_line(f)));
   if (f.model == "nvme") return timed(std::make_unique<pci::Nvme>(s, this, machine, machine, interrupt_line(f), make_disks(f, 1)[0]));
   if (f.model == "ahci") {
     std::array<Disk*, pci::Ahci::kPorts> disks{};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "firmware/layout.hpp"
+#include "firmware/models.hpp"
 
 #include <algorithm>
 
@@ -53,6 +54,8 @@ std::vector<DeviceRange> device_ranges(const Platform& p) {
     std::string n = "drhds[" + std::to_string(i) + "]";
     out.push_back({{p.drhds[i].address, 0x1000}, "the registers of " + n, n + ".address"});
   }
+  for (std::size_t i = 0; i < p.isa.size(); ++i)
+    if (p.isa[i].model == "pc-testdev") out.push_back({{kPcTestdevMemory, 0x10000}, "the registers of pc-testdev", "isa[" + std::to_string(i) + "]"});
   for (std::size_t i = 0; i < p.pci.size(); ++i)
     for (std::size_t b = 0; b < p.pci[i].bars.size(); ++b) {
       const PciBar& bar = p.pci[i].bars[b];

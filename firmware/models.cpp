@@ -15,6 +15,8 @@ using Kind = PciBar::Kind;
 constexpr PciBar kVirtioBars[] = {{0, Kind::mem32, false, 0, 0x4000}, {1, Kind::mem32, false, 0, 0x1000}};
 constexpr PciBar kNvmeBars[] = {{0, Kind::mem64, false, 0, 0x4000}};
 constexpr PciBar kAhciBars[] = {{5, Kind::mem32, false, 0, 0x1000}};
+constexpr PciBar kEduBars[] = {{0, Kind::mem32, false, 0, 0x100000}};
+constexpr PciBar kTestdevBars[] = {{0, Kind::mem32, false, 0, 0x1000}, {1, Kind::io, false, 0, 0x100}};
 constexpr PciBar kDmaBars[] = {{0, Kind::mem32, false, 0, 0x1000}};
 
 // PCI vendor 1af4 is where emulators have their devices.
@@ -26,6 +28,14 @@ constexpr FunctionModel kModels[] = {
   {"scripted-dma"},
   {"nvme", 0x1af4, 0x10f2, 0x010802, 1, true, kNvmeBars, 1, "NVMe controller with one namespace"},
   {"ahci", 0x1af4, 0x10f1, 0x010601, 1, true, kAhciBars, 6, "AHCI host bus adapter with six ports"},
+  {"edu", 0x1234, 0x11e8, 0x00ff00, 1, true, kEduBars, 0, "QEMU's edu: factorials, interrupts, DMA from and to a buffer", 0x10},
+  {"pci-testdev", 0x1b36, 0x0005, 0x00ff00, 0, false, kTestdevBars, 0, "QEMU's pci-testdev: counts writes"},
+};
+
+constexpr IsaModel kIsaModels[] = {
+  {"isa-debug-exit", 0xf4, 4, true, "a write ends the run with status (value << 1) | 1, as QEMU's"},
+  {"pc-testdev", 0xe0, 12, false, "QEMU's pc-testdev: echoes, interrupt lines at 2000H, 64 KiB of registers at FF000000H"},
+  {"fw-cfg", 0x510, 2, false, "QEMU's fw_cfg: signature, processors, memory size, file directory"},
 };
 
 bool free_place(const Platform& p, Bdf at) {
@@ -67,11 +77,19 @@ const FunctionModel* function_model(std::string_view name) {
   return nullptr;
 }
 
+std::span<const IsaModel> isa_models() { return kIsaModels; }
+
+const IsaModel* isa_model(std::string_view name) {
+  for (auto& m : kIsaModels) if (name == m.name) return &m;
+  return nullptr;
+}
+
 PciFunction& add_function(Platform& p, const std::string& model, std::optional<Bdf> at) {
   const FunctionModel* m = function_model(model);
   if (!m || !m->device) {
     std::string all;
     for (auto& x : kModels) if (x.device) all += (all.empty() ? "" : ", ") + std::string(x.name);
+    for (auto& x : kIsaModels) all += ", " + std::string(x.name);
     throw std::invalid_argument(fmt::format("\"{}\" is no device that can be added; there are {}", model, all));
   }
   for (u8 dev = 5; !at && dev < 0x1f; ++dev) if (free_place(p, Bdf(0, dev, 0))) at = Bdf(0, dev, 0);
@@ -84,6 +102,14 @@ PciFunction& add_function(Platform& p, const std::string& model, std::optional<B
   return *p.pci.insert(where, std::move(f));
 }
 
+void fill_isa(Platform& p) {
+  for (auto& d : p.isa)
+    if (const IsaModel* m = isa_model(d.model)) {
+      if (!d.iobase) d.iobase = m->iobase;
+      if (!d.iosize) d.iosize = m->iosize;
+    }
+}
+
 bool fill_models(Platform& p) {
   bool filled = false;
   for (std::size_t i = 0; i < p.pci.size(); ++i) {
@@ -91,7 +117,7 @@ bool fill_models(Platform& p) {
     const FunctionModel* m = function_model(f.model);
     if (!m || !m->device) continue;
     if (!f.device) {
-      f.vendor = m->vendor, f.device = m->device, f.class_code = m->class_code, f.subsystem_vendor = m->vendor, f.subsystem = 0x1100;
+      f.vendor = m->vendor, f.device = m->device, f.class_code = m->class_code, f.subsystem_vendor = 0x1af4, f.subsystem = 0x1100, f.revision = m->revision;
       f.interrupt_pin = m->interrupt_pin, f.msi = m->msi;
       filled = true;
     }

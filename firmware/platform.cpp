@@ -91,6 +91,7 @@ void complete(Platform& p) {
     if (d.scopes.empty() && d.include_all)
       d.scopes = {{DeviceScope::Kind::ioapic, p.ioapic_id, 0xf0, {{0x1f, 0}}}};
   if (p.pci.empty()) p.pci = default_pci();
+  fill_isa(p);
   check_platform(p);   // before what is computed from it
   if (fill_models(p)) check_platform(p);
   if (p.mtrrs_derived || (p.mtrrs.variable.empty() && p.mtrrs.def == MemType::WB)) derive_mtrrs(p);

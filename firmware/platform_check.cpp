@@ -228,6 +228,21 @@ struct Checker {
           fail(fmt::format("pci[{}].secondary_bus", i), "{:#x} is also behind pci[{}]", *p.pci[i].secondary_bus, j);
   }
 
+  void isa() const {
+    for (std::size_t i = 0; i < p.isa.size(); ++i) {
+      const IsaDevice& d = p.isa[i];
+      const std::string at = fmt::format("isa[{}]", i);
+      const IsaModel* m = isa_model(d.model);
+      std::string all;
+      for (auto& x : isa_models()) all += (all.empty() ? "" : ", ") + std::string(x.name);
+      if (!m) fail(at + ".model", "\"{}\" is unknown; there are {}", d.model, all);
+      if (!m->movable && (d.iobase != m->iobase || d.iosize != m->iosize)) fail(at + ".iobase", "{} has its ports at {:#x}; leave iobase and iosize out", d.model, m->iobase);
+      if (d.iosize > 0x100 || d.iobase + d.iosize > 0x10000) fail(at + ".iosize", "{} ports from {:#x} on; 1 to 256 are possible, up to 0xffff", d.iosize, d.iobase);
+      for (std::size_t j = 0; j < i; ++j)
+        if (p.isa[j].model == d.model) fail(at + ".model", "\"{}\" is also isa[{}]", d.model, j);
+    }
+  }
+
   void chipset() const {
     if (p.host_address_width < 32 || p.host_address_width > 52) fail("host_address_width", "{} bits; 32 to 52 are possible", p.host_address_width);
     if (!p.ioapic) fail("ioapic", "0: there is no platform without an I/O APIC");
@@ -260,6 +275,11 @@ struct Checker {
       {0x3f8, 8, "COM1", ""}, {0x4d0, 2, "ELCR", ""}, {0xcf8, 8, "PCI configuration", ""}};
     io.push_back({p.pm_base, 16, "the ACPI power management block", "pm_base"});
     if (p.pm_base % 16 || !p.pm_base) fail("pm_base", "{:#x} has to be a multiple of 16 and not 0", p.pm_base);
+    for (std::size_t i = 0; i < p.isa.size(); ++i) {
+      const std::string at = fmt::format("isa[{}]", i);
+      io.push_back({p.isa[i].iobase, p.isa[i].iosize, p.isa[i].model, at});
+      if (p.isa[i].model == "pc-testdev") io.push_back({0x2000, 24, "the interrupt lines of pc-testdev", at});
+    }
     for (std::size_t i = 0; i < p.pci.size(); ++i)
       for (std::size_t b = 0; b < p.pci[i].bars.size(); ++b)
         if (const PciBar& r = p.pci[i].bars[b]; r.kind == PciBar::Kind::io && r.address) {
@@ -293,6 +313,7 @@ void check_platform(const Platform& p) {
   Checker c{p};
   c.cpu();
   c.chipset();
+  c.isa();
   for (std::size_t i = 0; i < p.drhds.size(); ++i) c.drhd(i);
   c.rmrrs();
   c.pci();

@@ -94,6 +94,7 @@ template <class V> void fields(V& v, PciFunction& f) {
   v.list_if_any("disks", f.disks);
   v.list_if_any("dma", f.dma);
 }
+template <class V> void fields(V& v, IsaDevice& d) { v.text("model", d.model); v.address("iobase", d.iobase); v.address("iosize", d.iosize); }
 template <class V> void fields(V& v, CpuSpec& c) {
   v.text("model", c.model);
   v.texts("features", c.features);
@@ -129,6 +130,7 @@ template <class V> void fields(V& v, Platform& p) {
   v.list("drhds", p.drhds);
   v.list("rmrrs", p.rmrrs);
   v.list("pci", p.pci);
+  v.list_if_any("isa", p.isa);
   v.address("ecam", p.ecam);
   v.number("ecam_buses", p.ecam_buses);
   v.address("ioapic", p.ioapic);

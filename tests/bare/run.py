@@ -7,6 +7,7 @@
   EXPECT vitrine N          vitrine's status where it is not the guest's (1: triple fault, halted for good)
   ARGS words                the command line
   MEMORY size  CPUS n       256M, 1
+  DEVICE words              one more device, as for --device; QEMU gets it as -device
   PLATFORM file             a platform description, relative to the top of the tree
   ALSO name...              once more on each of these of platforms/, as NAME@name (vitrine only)
   NEEDS vitrine|bochs       what only some emulators have (VMX: bochs; VT-d with the bus master: vitrine); nothing: qemu as well
@@ -37,6 +38,7 @@ class Guest:
     cpus: int = 1
     platform: str = ""
     needs: str = "qemu"
+    devices: list = dataclasses.field(default_factory=list)
     also: list = dataclasses.field(default_factory=list)
     skip: dict = dataclasses.field(default_factory=dict)
 
@@ -44,7 +46,7 @@ class Guest:
 def read(name, source, image):
     g = Guest(name, image)
     for line in source.read_text().splitlines():
-        m = re.match(r"\s*(?://|;|#)\s*(EXPECT|ARGS|MEMORY|CPUS|PLATFORM|ALSO|NEEDS|SKIP)\s+(.*?)\s*$", line)
+        m = re.match(r"\s*(?://|;|#)\s*(EXPECT|ARGS|MEMORY|CPUS|DEVICE|PLATFORM|ALSO|NEEDS|SKIP)\s+(.*?)\s*$", line)
         if m is None:
             if line.strip() and not re.match(r"\s*(//|;|#)", line):
                 break
@@ -60,6 +62,8 @@ def read(name, source, image):
                 g.console.append(value[1:-1])
             else:
                 sys.exit(f"{source}: what is '{line.strip()}'?")
+        elif key == "DEVICE":
+            g.devices.append(rest)
         elif key == "ALSO":
             g.also += rest.split()
         elif key == "SKIP":
@@ -90,6 +94,7 @@ def run_vitrine(g, vitrine):
     with tempfile.TemporaryDirectory(prefix="vitrine-bare-") as where:
         command = [str(vitrine), "run", "--memory", g.memory, "--cpus", str(g.cpus), "--kernel", str(g.image), "--append", g.args,
                    "--max-steps", "2000000000", "--console", "raw", "-o", where + "/run"]
+        command += [word for d in g.devices for word in ("--device", d)]
         if g.platform:
             command += ["--platform", str(ROOT / g.platform)]
         try:
@@ -102,7 +107,9 @@ def run_vitrine(g, vitrine):
 
 def run_qemu(g):
     command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-m", g.memory, "-smp", str(g.cpus), "-display", "none", "-serial", "stdio",
-               "-monitor", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-kernel", str(g.image), "-append", g.args]
+               "-monitor", "none", "-no-reboot", "-kernel", str(g.image), "-append", g.args]
+    for d in [d for d in g.devices if d != "fw-cfg"] + ([] if any("isa-debug-exit" in d for d in g.devices) else ["isa-debug-exit,iobase=0xf4,iosize=1"]):
+        command += ["-device", d]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, errors="replace", stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired as e:

@@ -67,6 +67,9 @@ def ends(w):
     for name, code, args, status, reason, words in [
             ("exit device", EXIT(7), [], 7, "exit-device", "status 7"),
             ("exit device, 0", EXIT(0), [], 0, "exit-device", "status 0"),
+            ("QEMU's exit device", EXIT(7), ["--device", "isa-debug-exit"], 15, "exit-device", "status 15 (isa-debug-exit, value 0x7)"),
+            ("QEMU's exit device, 0", EXIT(0), ["--device", "isa-debug-exit,iobase=0xf4,iosize=0x4"], 1, "exit-device", "status 1 (isa-debug-exit, value 0x0)"),
+            ("QEMU's exit device elsewhere", EXIT(7), ["--device", "isa-debug-exit,iobase=0x501,iosize=2"], 7, "exit-device", "status 7"),
             ("power off", POWER_OFF + LOOP, [], 0, "power-off", "powered off"),
             ("power off before --until", POWER_OFF + LOOP, ["--until", "console:'x'"], 1, "power-off", "before console:'x'"),
             ("reset", RESET + LOOP, [], 1, "reset", "reset"),
@@ -79,7 +82,7 @@ def ends(w):
         done, m, out = w.run(code, *args)
         ok = done.returncode == status and m and m["end"]["reason"] == reason and m["exit_status"] == status and words in done.stderr
         check(f"end: {name}", ok, (done.returncode, m and m["end"], done.stderr))
-        if status in (1, 3) and reason != "power-off":
+        if status in (1, 3) and reason not in ("power-off", "exit-device"):
             check(f"end: {name}: the last state of the processor is shown", re.search(r"cpu 0: .*\n  rip [0-9a-f]{16}", done.stderr), done.stderr)
     done, m, _ = w.run(LOOP, "--until", 12345)
     check("a run until a step makes exactly so many", m["steps"] == 12345 and m["cycles"] == 12345, m["steps"])

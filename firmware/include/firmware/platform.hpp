@@ -99,6 +99,12 @@ struct PciFunction {
   std::vector<DmaAccess> dma;           ///< "scripted-dma" only: its script
 };
 
+/// A device at fixed ports, besides those that every PC has.
+struct IsaDevice {
+  std::string model;                    ///< one of firmware/models.hpp
+  u16 iobase = 0, iosize = 0;           ///< 0: as the model has it
+};
+
 struct CpuSpec {
   std::string model = "server";
   std::vector<std::string> features;    ///< "+x2apic", "-vmx": applied in order
@@ -131,6 +137,7 @@ struct Platform {
   std::vector<Drhd> drhds;              ///< empty and vtd: one Drhd{}
   std::vector<Rmrr> rmrrs;
   std::vector<PciFunction> pci;         ///< empty: host bridge 00.0, ISA bridge 1f.0, "dma" 04.0
+  std::vector<IsaDevice> isa;
   u64 ecam = 0xb0000000;                ///< 0: no MCFG
   unsigned ecam_buses = 256;
   u64 ioapic = 0xfec00000;
