@@ -121,7 +121,11 @@ bool deliver_protected(Cpu& c, const Frame& f) {
   if (type != task_gate && type != interrupt16 && type != trap16 && type != interrupt && type != trap) { c.gp(f.gate_error()); return false; }
   if (f.software && g.dpl() < c.cpl()) { c.gp(f.gate_error()); return false; }
   if (!g.present()) { c.np(f.gate_error()); return false; }
-  if (type == task_gate) { task_switch(c, g.gate_selector(), 3); return false; }
+  if (type == task_gate) {
+    bool committed;
+    const TaskSwitch t{.selector = g.gate_selector(), .source = TaskSwitch::gate, .ext = f.ext(), .return_ip = f.return_rip, .has_error = f.has_error, .error = f.error};
+    return switch_task(c, t, committed);
+  }
   const u16 sel = g.gate_selector();
   const unsigned width = type & 8 ? 4 : 2;
   const u64 rip = width == 4 ? g.gate_offset32() : g.gate_offset32() & 0xffff;
@@ -236,6 +240,8 @@ void Cpu::deliver() {
     const bool software = fault.kind == Fault::Kind::software;
     if (!software && fault.vector != DB) pending_debug &= ~u64{0xf};  // data breakpoints of an instruction that did not complete
     const u64 return_rip = software ? (r[kRipReg] + left_at->next_off()) & (code64_now ? ~u64{0} : 0xffff'ffff) : rip;
+    // SDM 3B "Instruction-Breakpoint Exception Condition": INT n has completed when its frame is made.
+    if (software) flags &= ~rflags::RF;
     if (sets_rf(fault)) flags |= rflags::RF;
     if (fault.vector < 32) ++stats.exceptions[fault.vector];
     if (EventSink* e = out_.events(); e && !software) e->on({EventKind::exception, static_cast<u16>(index_), step(), rip, fault.vector, fault.error, fault.address, 0});

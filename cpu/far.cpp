@@ -38,26 +38,39 @@ Next commit_code(Cpu& c, u16 sel, Descriptor& d, unsigned cpl, u64 rip) {
 
 struct Gate { u16 sel; u64 rip; unsigned width; unsigned parameters; };
 
-/// A far JMP or CALL that named a system descriptor. `call`: 1 CALL, 0 JMP. True: it is a usable call gate.
-bool call_gate(Cpu& c, u16 sel, Descriptor& d, bool is_call, Gate& g) {
+/// A far JMP or CALL that named a system descriptor. True: it is a usable call gate.
+bool call_gate(Cpu& c, u16 sel, Descriptor& d, Gate& g) {
   using namespace system_type;
   const unsigned type = d.type();
   const u32 error = selector_error(sel);
   const bool gate = c.long_mode() ? type == call : type == call || type == call16;
-  const bool task = !c.long_mode() && (type == task_gate || type == tss16 || type == tss);
-  if (!gate && !task) { c.gp(error); return false; }
+  if (!gate) { c.gp(error); return false; }
   if (d.dpl() < c.cpl() || d.dpl() < (sel & 3u)) { c.gp(error); return false; }
-  if (gate && c.long_mode() && !read_upper(c, sel, GP, 0, d)) return false;
+  if (c.long_mode() && !read_upper(c, sel, GP, 0, d)) return false;
   if (!d.present()) { c.np(error); return false; }
-  if (task) {
-    task_switch(c, type == task_gate ? d.gate_selector() : sel, is_call ? 0 : 2);
-    return false;
-  }
   g.sel = d.gate_selector();
   g.width = c.long_mode() ? 8 : type == call ? 4 : 2;
   g.rip = c.long_mode() ? d.gate_offset64() : g.width == 4 ? d.gate_offset32() : d.gate_offset32() & 0xffff;
   g.parameters = c.long_mode() ? 0 : d.gate_parameters();
   return true;
+}
+
+/// Far JMP and CALL to a TSS or through a task gate, and IRET with NT. What faults behind the commit point has the new task's EIP.
+Next task_transfer(Cpu& c, const Insn& i, u16 selector, TaskSwitch::Source source) {
+  bool committed;
+  if (switch_task(c, {.selector = selector, .source = source, .return_ip = static_cast<u32>(c.rip_after(i)), .length = i.len}, committed)) return Next::leave;
+  if (committed) c.r[kRipReg] = c.rip - i.off;  // where a fault is reported
+  return Next::fault;
+}
+bool task_descriptor(const Cpu& c, const Descriptor& d) {
+  using namespace system_type;
+  return !c.long_mode() && (d.type() == task_gate || d.type() == tss16 || d.type() == tss);
+}
+Next far_task(Cpu& c, const Insn& i, u16 sel, const Descriptor& d, TaskSwitch::Source source) {
+  if (d.dpl() < c.cpl() || d.dpl() < (sel & 3u)) return c.gp(selector_error(sel));
+  if (d.type() != system_type::task_gate) return task_transfer(c, i, sel, source);
+  if (!d.present()) return c.np(selector_error(sel));
+  return task_transfer(c, i, d.gate_selector(), source);
 }
 
 /// The code segment that a call gate names.
@@ -177,9 +190,11 @@ Next Cpu::far_jump(const Insn& i, u16 selector, u64 offset) {
   u16 sel = selector;
   if (d.s()) {
     if (!direct_code(*this, sel, d)) return Next::fault;
+  } else if (task_descriptor(*this, d)) {
+    return far_task(*this, i, selector, d, TaskSwitch::jump);
   } else {
     Gate g;
-    if (!call_gate(*this, selector, d, false, g)) return Next::fault;
+    if (!call_gate(*this, selector, d, g)) return Next::fault;
     if (!gate_code(*this, g, false, d)) return Next::fault;
     sel = g.sel, offset = g.rip;
   }
@@ -208,9 +223,11 @@ Next Cpu::far_call(const Insn& i, u16 selector, u64 offset) {
   unsigned n = 0;
   if (d.s()) {
     if (!direct_code(*this, sel, d)) return Next::fault;
+  } else if (task_descriptor(*this, d)) {
+    return far_task(*this, i, selector, d, TaskSwitch::call);
   } else {
     Gate g;
-    if (!call_gate(*this, selector, d, true, g)) return Next::fault;
+    if (!call_gate(*this, selector, d, g)) return Next::fault;
     if (!gate_code(*this, g, true, d)) return Next::fault;
     sel = g.sel, offset = g.rip, width = g.width;
     if (!d.conforming() && d.dpl() < cpl()) {
@@ -327,8 +344,13 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
   if (flags & rflags::NT) {
     if (long_mode()) return gp(0);
     u16 link;
+    if (!non_root()) {
+      if (!careful) return do_again_alone(*this), Next::fault;
+      nmi_blocked = false;
+      attention = true;
+    }
     if (!load_system(tr.base, &link, 2)) return Next::fault;
-    return task_switch(*this, link, 1);
+    return task_transfer(*this, i, link, TaskSwitch::iret);
   }
 
   u64 v[5];

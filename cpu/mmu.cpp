@@ -418,6 +418,8 @@ bool load_pdptes(Cpu& c, u64 cr3, u64 (&to)[4]) {
   return true;
 }
 
+bool do_again_alone(Cpu& c) { return again_alone(c); }
+
 bool read_as(Cpu& c, u64 la, void* to, unsigned size, As as) {
   Span s;
   if (!span(c, la, size, access::read, as, false, s)) return false;

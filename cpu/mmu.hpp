@@ -20,9 +20,10 @@ struct As {
 /// False: the fault is recorded.
 bool read_as(Cpu& c, u64 la, void* to, unsigned size, As as);
 bool write_as(Cpu& c, u64 la, const void* from, unsigned size, As as);
+/// The instruction is done again, alone: what it has found so far is forgotten. Always false.
+bool do_again_alone(Cpu& c);
 /// Faults as the write would, without effect.
 bool check_write_as(Cpu& c, u64 la, unsigned size, As as);
-
 
 /// PAE paging: reads and checks the four PDPTEs that `cr3` points to, as control register writes do. False: #GP(0), or an EPT
 /// violation or misconfiguration, is recorded. Nothing is loaded before all four are good.   SDM 3A "PDPTE Registers"

@@ -144,13 +144,4 @@ void drop_inner_segments(Cpu& c) {
   }
 }
 
-Next task_switch(Cpu& c, u16 selector, unsigned source) {
-  if (!c.non_root()) return c.unsupported("task switch", "SDM 3A \"Task Switching\"");
-  c.fault = {};
-  c.fault.kind = Fault::Kind::vm_exit;
-  c.fault.reason = static_cast<u32>(ExitReason::task_switch);
-  c.fault.qualification = selector | u64{source} << 30;
-  return Next::fault;
-}
-
 }  // namespace vt::cpu

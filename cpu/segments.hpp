@@ -79,7 +79,19 @@ u64 changeable_flags(const Cpu& c, unsigned osz);
 /// After a return to an outer level: data segments that it may not use become null.   SDM 2 "RET", "IRET"
 void drop_inner_segments(Cpu& c);
 
-/// Hardware task switches are not modelled; in VMX non-root operation they are VM exits. `source`: 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT.
-Next task_switch(Cpu& c, u16 selector, unsigned source);
+/// A hardware task switch, task.cpp.
+struct TaskSwitch {
+  enum Source : u8 { call = 0, iret = 1, jump = 2, gate = 3 };  ///< as VM exits number them; gate: in the IDT
+  u16 selector;             ///< of the new TSS
+  Source source;
+  u32 ext = 0;              ///< EXT of error codes
+  u64 return_ip = 0;        ///< what the old task goes on with
+  bool has_error = false;   ///< the event has an error code for the new stack
+  u32 error = 0;
+  unsigned length = 0;      ///< of the instruction, for a VM exit
+};
+/// With all checks behind those of the gate's or descriptor's privilege; in VMX non-root operation a VM exit. True: `rip` and `target` are the new
+/// task's. False: the fault is recorded; with `committed` it is the new task's, before its first instruction.
+bool switch_task(Cpu& c, const TaskSwitch& t, bool& committed);
 
 }  // namespace vt::cpu

@@ -50,10 +50,9 @@ bool resume_flag(const Cpu& c, const ExitInfo& e) {
   auto fault_like = [](u32 info) { return intr_info::type(info) == intr_info::hardware_exception && intr_info::vector(info) != DB; };
   if (e.event_directly) return now || fault_like(e.intr_info);
   switch (static_cast<ExitReason>(e.reason)) {
-    case ExitReason::ept_violation: case ExitReason::ept_misconfig:
-      return vectoring & intr_info::valid ? now || fault_like(vectoring) : true;
-    case ExitReason::apic_access:  // fault-like, and it may come from the delivery of an event
-      return vectoring & intr_info::valid ? now || fault_like(vectoring) : true;
+    case ExitReason::ept_violation: case ExitReason::ept_misconfig: case ExitReason::apic_access:
+      return now || !(vectoring & intr_info::valid);  // in a delivery, as the image on the stack would have it
+    case ExitReason::task_switch: return now && (vectoring & intr_info::valid);
     case ExitReason::triple_fault: case ExitReason::external_interrupt: case ExitReason::init: case ExitReason::sipi:
     case ExitReason::interrupt_window: case ExitReason::nmi_window: case ExitReason::tpr_below_threshold: case ExitReason::preemption_timer:
       return now;

@@ -297,14 +297,6 @@ TEST(idt, real_mode_uses_the_vector_table) {  // SDM 3B "Interrupt and Exception
   EXPECT_FALSE(t.c.flags & rflags::IF);
 }
 
-TEST(idt, a_task_gate_is_not_modelled_and_says_so) {
-  Idt t(Mode::protected32);
-  t.gate(0x40, 0x85, 0x38);
-  EXPECT_EQ(t.soft(0x40, false), -2);
-  EXPECT_EQ(t.m.stop_.reason(), StopReason::unsupported);
-  EXPECT_NE(t.m.stop_.what().find("task switch"), std::string::npos);
-}
-
 // --- at instruction boundaries ---------------------------------------------------------------------------------
 
 TEST(boundary, single_step_traps_after_each_instruction) {  // SDM 3B "Single-Step Exception Condition"
