@@ -167,7 +167,7 @@ const Row kRows[] = {
     {"CS null", [] { task.cs = 0; }, 10, 0, true},
     {"CS is data", [] { task.cs = kData; }, 10, kData, true},
     {"CS beyond the GDT", [] { task.cs = 0x1000; }, 10, 0x1000, true},
-    {"CS RPL", [] { task.cs = kCode32 | 3, task.ss = kUserData; }, 10, kCode32, true},
+    {"CS RPL", [] { task.cs = kCode32 | 3, task.ss = kUserData, task.ds = task.es = task.fs = task.gs = 0; }, 10, kCode32, true},
     {"CS not present", [] { put_bad(0x1b); task.cs = kBad; }, 11, kBad, true},
     {"SS null", [] { task.ss = 0; }, 10, 0, true},
     {"SS read-only", [] { put_bad(0x91); task.ss = kBad; }, 10, kBad, true},
