@@ -59,11 +59,11 @@ bool deliver_real(Cpu& c, const Frame& f, u64 base, u32 limit) {
   c.seg[CS].base = u64{c.seg[CS].sel} << 4;
   c.rip = entry & 0xffff;
   if (c.vm86()) {
-    c.flags &= ~(rflags::TF | rflags::NT | rflags::RF | (vme ? rflags::VIF : rflags::IF));
-    c.update();
+    c.flags &= ~(rflags::TF | rflags::RF | (vme ? rflags::VIF : rflags::IF));
   } else {
-    after_delivery(c, rflags::IF | rflags::AC);
+    c.flags &= ~(rflags::TF | rflags::RF | rflags::IF | rflags::AC);
   }
+  c.update();  // NT stays   SDM 2 "INT n/INTO/INT3/INT1": real-address mode
   return true;
 }
 

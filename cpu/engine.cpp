@@ -136,7 +136,8 @@ void chain_slow(Cpu& c, const Insn* i) {
 }
 
 bool Cpu::single_step_needed() const {
-  return careful || sti_shadow || movss_shadow || (flags & (rflags::TF | rflags::RF)) || (dr[7] & 0xff);
+  // RF alone does not cut a repeated instruction that goes on: only its end clears it.
+  return careful || sti_shadow || movss_shadow || (flags & rflags::TF) || (dr[7] & 0xff) || (!block && (flags & rflags::RF));
 }
 
 u64 Cpu::steps_before_current() const {
@@ -191,6 +192,9 @@ u64 Cpu::run(u64 steps) {
   return made;
 }
 
+/// SYSCALL with IA32_FMASK.TF: no single-step trap behind it.   SDM 2 "SYSCALL"
+static bool masks_trap(const Insn& i, const Cpu& c) { return all_rows()[i.row].name == std::string_view("SYSCALL") && !(c.flags & rflags::TF); }
+
 /// Runs `b` and whatever it chains to, then settles the account of where it was left.
 void Cpu::execute(Block& b) {
   const bool sti = sti_shadow, movss = movss_shadow, trap = flags & rflags::TF, resume = flags & rflags::RF;
@@ -218,8 +222,11 @@ void Cpu::execute(Block& b) {
     if (entered) return;
     if (sti) sti_shadow = false;
     if (movss) movss_shadow = false;
-    if (resume && why != Next::leave) flags &= ~rflags::RF;
-    if (trap) { pending_debug |= u64{1} << 14; attention = true; }  // SDM 3B "Single-Step Exception Condition"
+    // SDM 3B "Instruction-Breakpoint Exception Condition": cleared by every instruction that completes (those that leave do it themselves, as IRET
+    // loads it), and set in the images of events between iterations.
+    if (why == Next::again) flags |= rflags::RF;
+    else if (resume && why != Next::leave) flags &= ~rflags::RF;
+    if (trap && !masks_trap(i, *this)) { pending_debug |= u64{1} << 14; attention = true; }  // SDM 3B "Single-Step Exception Condition"
     return;
   }
   switch (fault.kind) {

@@ -9,12 +9,13 @@ bool canonical(u64 a) { return static_cast<u64>(sext(a, 48)) == a; }
 bool segmented_8086(const Cpu& c) { return !c.protected_mode() || c.vm86(); }
 u64 width_mask(unsigned osz) { return osz == 2 ? ~u64{0} : osz == 1 ? 0xffff'ffff : 0xffff; }
 
-/// Commits a real-address or virtual-8086 mode transfer.
-Next real_transfer(Cpu& c, u16 selector, u64 rip) {
+/// Commits a real-address or virtual-8086 mode transfer. Like other instructions these leave RF clear, unless they load it.
+Next real_transfer(Cpu& c, u16 selector, u64 rip, u64 clear = rflags::RF) {
   c.seg[CS].sel = selector;
   c.seg[CS].base = u64{selector} << 4;
   if (c.vm86()) c.seg[CS].limit = 0xffff, c.seg[CS].ar = 0xf3;
   c.target = rip;
+  c.flags &= ~clear;
   c.update();
   return Next::leave;
 }
@@ -29,9 +30,10 @@ bool good_offset(Cpu& c, const Descriptor& d, u64 rip) {
   return true;
 }
 
-Next commit_code(Cpu& c, u16 sel, Descriptor& d, unsigned cpl, u64 rip) {
+Next commit_code(Cpu& c, u16 sel, Descriptor& d, unsigned cpl, u64 rip, u64 clear = rflags::RF) {
   c.seg[CS] = make_segment(static_cast<u16>((sel & 0xfffc) | cpl), d);
   c.target = rip;
+  c.flags &= ~clear;
   c.update();
   return Next::leave;
 }
@@ -135,6 +137,8 @@ bool return_stack(Cpu& c, u16 sel, unsigned rpl, bool to64, Segment& ss) {
   ss = make_segment(sel, d);
   return true;
 }
+
+constexpr u64 kDefinedFlags = 0x3f'7fd7;
 
 /// Sets the flags in `changed` to their values in `f`.
 void load_flags(Cpu& c, u64 f, u64 changed) {
@@ -309,7 +313,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
     return ok;
   };
   const auto done = [&] { vmx.nmi_unblocked_by_iret = false; };
-  const u64 in_width = osz == 0 ? 0xffff : 0x3f'ffff;
+  const u64 in_width = (osz == 0 ? 0xffff : 0x3f'ffff) & kDefinedFlags;
 
   if (!protected_mode()) {
     u64 v[3];
@@ -318,7 +322,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
     set_sp(r[4] + 3 * width);
     load_flags(*this, v[2], in_width & (osz ? 0x257fd5 : 0xffff));
     done();
-    return real_transfer(*this, static_cast<u16>(v[1]), v[0]);
+    return real_transfer(*this, static_cast<u16>(v[1]), v[0], osz ? 0 : rflags::RF);
   }
 
   if (vm86()) {
@@ -338,7 +342,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
       load_flags(*this, v[2], in_width & ~(rflags::IOPL | rflags::VM | rflags::VIF | rflags::VIP));
     }
     done();
-    return real_transfer(*this, static_cast<u16>(v[1]), v[0]);
+    return real_transfer(*this, static_cast<u16>(v[1]), v[0], osz ? 0 : rflags::RF);
   }
 
   if (flags & rflags::NT) {
@@ -362,7 +366,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
     u64 s[6];  // ESP SS ES DS FS GS
     if (!peek_all(*this, s, 6, 4, 12)) return Next::fault;
     if (rip > 0xffff) return gp(0);
-    set_rflags(image);
+    set_rflags(image & kDefinedFlags);
     const struct { unsigned seg; u64 sel; } order[] = {{CS, sel}, {SS, s[1]}, {ES, s[2]}, {DS, s[3]}, {FS, s[4]}, {GS, s[5]}};
     for (auto& o : order) {
       Segment& g = seg[o.seg];
@@ -398,7 +402,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
   if (pops_stack) use_stack(*this, stack);
   else set_sp(r[4] + 3 * width);
   load_flags(*this, image, changed);
-  commit_code(*this, sel, d, rpl, rip);
+  commit_code(*this, sel, d, rpl, rip, osz ? 0 : rflags::RF);
   if (rpl != old_cpl) drop_inner_segments(*this);
   done();
   update();

@@ -28,8 +28,8 @@ template <class C>
 Next syscall(C& c, const Insn& i) {
   if (!c.code64_now || !(c.efer & efer::SCE)) return c.ud();
   c.r[1] = c.rip_after(i);
-  c.r[11] = c.rflags();
-  c.set_rflags(c.rflags() & ~c.msr.fmask);
+  c.r[11] = c.rflags() & ~rflags::RF;
+  c.set_rflags(c.rflags() & ~(c.msr.fmask | rflags::RF));
   const u32 sel = bits(c.msr.star, 47, 32) & 0xfffc;
   c.seg[CS] = flat_code(sel, 0, true);
   c.seg[SS] = flat_stack(sel + 8, 0);
@@ -78,6 +78,7 @@ Next sysexit(C& c, const Insn& i) {
   c.seg[SS] = flat_stack((sel + (wide ? 40 : 24)) & 0xffff, 3);
   c.target = wide ? c.r[2] : static_cast<u32>(c.r[2]);
   c.r[4] = wide ? c.r[1] : static_cast<u32>(c.r[1]);
+  c.flags &= ~rflags::RF;
   c.update();
   return Next::leave;
 }
