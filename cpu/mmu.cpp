@@ -138,7 +138,11 @@ bool walk_and_fill(Cpu& c, u64 la, Access want, As as, TlbEntry& out) {
       Hpa h{g.v};
       if (nested) {
         ept::Walk ew;
-        if (!through_ept(c, g, la, table_access(c), true, false, ew)) return false;
+        if (!through_ept(c, g, la, table_access(c), true, false, ew)) {
+          // The walker reads eight bytes; the entry's own address is told.
+          if (params.mode == paging::Mode::bits32 && (paging::index(params.mode, la, 2 - n) & 1)) c.fault.gpa += 4;
+          return false;
+        }
         h = ew.target;
       }
       at[n++] = h;
@@ -404,7 +408,8 @@ bool load_pdptes(Cpu& c, u64 cr3, u64 (&to)[4]) {
   Hpa at{cr3 & mask(31, 5)};
   if (eptp_of(c)) {
     ept::Walk w;
-    if (!through_ept(c, Gpa{at.v}, 0, table_access(c), false, false, w)) return false;
+    // SDM 3C "Accessed and Dirty Flags for EPT": loads of PDPTEs are reads, whatever EPTP says
+    if (!through_ept(c, Gpa{at.v}, 0, access::read, false, false, w)) return false;
     at = w.target;
   }
   u64 v[4];

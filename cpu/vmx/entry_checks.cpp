@@ -62,6 +62,7 @@ GuestState read_guest(Cpu& c) {
   g.sysenter_cs = r32(F::GUEST_IA32_SYSENTER_CS), g.sysenter_esp = r(F::GUEST_IA32_SYSENTER_ESP), g.sysenter_eip = r(F::GUEST_IA32_SYSENTER_EIP);
   g.activity = r32(F::GUEST_ACTIVITY_STATE), g.interruptibility = r32(F::GUEST_INTERRUPTIBILITY_STATE);
   g.pending_debug = r(F::GUEST_PENDING_DBG_EXCEPTIONS), g.link = r(F::VMCS_LINK_POINTER);
+  g.current = c.vmx.vmcs;
   for (unsigned n = 0; n < 4; ++n) g.pdpte[n] = r(nth(F::GUEST_PDPTE0, n));
   return g;
 }
@@ -338,6 +339,7 @@ GuestProblem check_guest_non_register(const PhysMem& mem, const CpuModel& m, con
   }
   if (g.link != ~u64{0}) {
     if (!page_ok(m, g.link)) return {"VMCS link pointer", 4};
+    if (g.link == g.current) return {"VMCS link pointer: the current VMCS", 4};
     if (mem.peek32(Hpa{g.link}) != vmcs_page::kRevision) return {"VMCS link pointer: revision or shadow bit", 4};
   }
   return {};

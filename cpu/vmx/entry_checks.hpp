@@ -43,6 +43,7 @@ struct GuestState {
   u64 sysenter_esp, sysenter_eip;
   u32 activity, interruptibility;
   u64 pending_debug, link;
+  u64 current;  ///< the VMCS this is
   u64 pdpte[4];
 };
 

@@ -12,6 +12,9 @@ namespace {
 void abort(Cpu& c, u32 indicator, const char* why) {
   c.memory().poke32(Hpa{c.vmx.vmcs + vmcs_page::abort_indicator}, indicator, WriteCause::vmcs);
   c.activity = Activity::shutdown;
+  c.vmx.non_root = false;
+  c.fault.kind = Fault::Kind::none;
+  c.update();
   c.out().stop().request(StopReason::triple_fault, "VMX abort " + std::to_string(indicator) + ": " + why, "SDM 3C \"VMX Aborts\"");
 }
 
@@ -156,6 +159,7 @@ void load_host_segments(Cpu& c, const HostState& h, bool host64) {
 /// SDM 3C "Loading Host State", "Loading MSRs"
 void load_host(Cpu& c, bool nmi) {
   const bool host64 = c.vmx.exit & exit_ctl::host_64;
+  if (!host64 && c.long_mode()) return abort(c, 6, "a guest in IA-32e mode has a host outside it");
   const HostState h = read_host(c);
   load_host_registers(c, h, host64);
   load_host_segments(c, h, host64);
@@ -173,8 +177,8 @@ void load_host(Cpu& c, bool nmi) {
   if (pae_paging(c.cr0, c.cr4, c.long_mode())) {
     u64 pdpte[4];
     for (unsigned n = 0; n < 4; ++n) pdpte[n] = c.memory().peek64(Hpa{(c.cr3 & 0xffff'ffe0) + 8 * n});
-    if (!pdptes_ok(c.model(), pdpte)) abort(c, 2, "a host PDPTE has reserved bits set");
-    else for (unsigned n = 0; n < 4; ++n) c.pdpte[n] = pdpte[n];
+    if (!pdptes_ok(c.model(), pdpte)) return abort(c, 2, "a host PDPTE has reserved bits set");
+    for (unsigned n = 0; n < 4; ++n) c.pdpte[n] = pdpte[n];
   }
   c.update();
   const u32 count = static_cast<u32>(read_field(c, Field::VM_EXIT_MSR_LOAD_COUNT));
@@ -195,7 +199,7 @@ void make_exit(Cpu& c, const ExitInfo& e) {
   record(c, e);
   save_guest(c, e);
   const u32 count = static_cast<u32>(read_field(c, Field::VM_EXIT_MSR_STORE_COUNT));
-  if (count && store_msrs(c, read_field(c, Field::VM_EXIT_MSR_STORE_ADDR), count)) abort(c, 1, "an MSR of the VM-exit MSR-store area cannot be saved");
+  if (count && store_msrs(c, read_field(c, Field::VM_EXIT_MSR_STORE_ADDR), count)) return abort(c, 1, "an MSR of the VM-exit MSR-store area cannot be saved");
   const bool nmi = e.event_directly && intr_info::type(e.intr_info) == intr_info::nmi && e.reason == static_cast<u32>(ExitReason::exception_nmi);
   load_host(c, nmi);
 }

@@ -122,6 +122,57 @@ TEST(ept_walk, misconfigurations) {
   }
 }
 
+/// Bits 7:0 in every combination at every level, with each reserved address bit, by the manual's list of conditions.
+TEST(ept_entry, every_combination_of_rights_types_and_sizes) {
+  unsigned bad = 0;
+  for (unsigned level = 1; level <= 4; ++level)
+    for (unsigned low = 0; low < 256; ++low)
+      for (int extra = -1; extra < 52; ++extra)
+        for (bool x_only : {true, false})
+          for (bool large : {true, false}) {
+            if (extra >= 0 && extra < 12) continue;
+            const u64 e = low | (extra < 0 ? 0 : u64{1} << extra);
+            const Caps caps{.execute_only = x_only, .page_2m = large, .page_1g = large, .physical_address_bits = 46};
+            if (!Entry{e}.present()) continue;
+            const bool r = e & 1, w = e & 2, x = e & 4, ps = e & 0x80;
+            const bool page = level == 1 || (ps && (level == 2 || level == 3));
+            bool want = (w && !r) || (x && !r && !x_only) || extra >= 46;
+            if (page) {
+              const unsigned type = low >> 3 & 7;
+              want = want || type == 2 || type == 3 || type == 7;
+              if (level == 2) want = want || !large || (extra >= 12 && extra <= 20);
+              if (level == 3) want = want || !large || (extra >= 12 && extra <= 29);
+            } else {
+              want = want || (low & 0x78) != 0 || ps;
+            }
+            EXPECT_EQ(Entry{e}.misconfigured(level, caps), want) << level << " " << std::hex << e;
+            bad += want;
+          }
+  EXPECT_GT(bad, 10000u);
+}
+
+/// The access that a walk allows is what all its entries allow, for all 7^4 combinations.
+TEST(ept_walk, rights_of_every_combination_of_levels) {
+  for (unsigned a = 1; a < 8; ++a)
+    for (unsigned b = 1; b < 8; ++b)
+      for (unsigned c = 1; c < 8; ++c)
+        for (unsigned d = 1; d < 8; ++d) {
+          Image m = four_levels(0x9000 | d | 6 << 3);
+          m.words[kPml4] = kPdpt | a, m.words[kPdpt] = kPd | b, m.words[kPd] = kPt | c;
+          const auto odd = [](unsigned v) { return (v & 3) == 2; };
+          for (u8 want : {1, 2, 4, 3}) {
+            const Walk w = go(m, Access(want));
+            if (odd(a) || odd(b) || odd(c) || odd(d)) {
+              EXPECT_EQ(w.why, Why::misconfigured);
+              continue;
+            }
+            const unsigned all = a & b & c & d;
+            EXPECT_EQ(w.why, (all & want) == want ? Why::ok : Why::not_allowed);
+            EXPECT_EQ(w.access.v, all);
+          }
+        }
+}
+
 TEST(ept_walk, a_misconfiguration_above_hides_what_is_below) {
   Image m = four_levels(0);
   m.words[kPd] = kPt | 7 | 7 << 3;
