@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// What VM entry checks before it changes anything, on values read once from the VMCS. Each function carries the title of the
+/// What VM entry checks before it changes anything, on values read once from the VMCS. Each check is a row, with the title of the
 /// manual's section; a rule that is violated is named in words (null: all is well).
 /// SDM 3C "VM Entries"
 #pragma once
+#include <span>
+
 #include "vmx/vmcs.hpp"
 
 namespace vt::cpu {
@@ -50,6 +52,24 @@ struct GuestState {
 Controls read_controls(Cpu& c);
 HostState read_host(Cpu& c);
 GuestState read_guest(Cpu& c);
+
+/// What a check may look at: `h` and `lma` those of the host, `g` and `mem` those of the guest.
+struct EntryContext {
+  const CpuModel& model;
+  const Controls& x;
+  const HostState* h;
+  const GuestState* g;
+  const PhysMem* mem;
+  bool lma;
+};
+struct EntryRule {
+  const char *section, *rule;
+  bool (*broken)(const EntryContext&);
+  u8 qualification = 0;
+};
+enum class EntryRules { controls, host, guest };
+/// In the order in which they are looked at; the first that is broken counts.
+std::span<const EntryRule> entry_rules(EntryRules which);
 
 /// VMfail 7.   SDM 3C "Checks on VMX Controls"
 const char* check_controls(const CpuModel& m, const Controls& x);
