@@ -23,6 +23,7 @@ class Keyboard {
   bool terminal() const { return terminal_; }
   bool open() const { return open_; }       ///< more can come
   bool escaped() const { return escaped_; } ///< the escape key was typed: what came before it has been read
+  static constexpr int kFile = 0;           ///< standard input
   /// Bytes that one read gives at most: what is pasted comes in pieces.
   static constexpr std::size_t kMost = 256;
 

@@ -62,6 +62,9 @@ void run_options(CLI::App& a, RunOptions& o) {
                "with a --bad-if or --good-if the status is 125 when none comes true")->type_name("COND")->allow_extra_args(false);
   a.add_option("--good-if", o.good_if, "End the run with status 0 when: the same")->type_name("COND")->allow_extra_args(false);
   a.add_option("--gdb", o.gdb, "Wait for a debugger at this port of 127.0.0.1 (0: any free one), and run under it")->type_name("PORT");
+  a.add_option("--net", o.net, "A network for the guest's first network card (virtio-net; one is added if there is none): the host is 10.0.2.2, with what listens on\n"
+               "127.0.0.1; DHCP gives 10.0.2.15; nothing else can be reached. What comes in is kept in the run like what is typed, and both\n"
+               "directions in DIR/network.pcap or FILE")->type_name("user[,pcap=FILE]");
   for (const char* later : kLaterRunOptions) {
     auto* option = a.add_option_function<std::vector<std::string>>(later, [later](const std::vector<std::string>&) {
       throw UsageError(std::string(later) + ": is not in this version");

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cpu/model.hpp"
@@ -109,6 +110,11 @@ fw::Module parse_module(const std::string& s) {
 Prepared prepare(const RunOptions& o) {
   check_images(o);
   fw::Platform platform = make_platform(o.platform);
+  if (!o.net.empty() && std::ranges::none_of(platform.pci, [](auto& f) { return f.model == kNetworkCard; })) {
+    PlatformOptions more = o.platform;
+    more.devices.push_back(kNetworkCard);
+    platform = make_platform(more);
+  }
   if (!o.schedule_seed.empty()) {
     const auto seed = parse_number(o.schedule_seed);
     if (!seed) throw UsageError(fmt::format("--schedule-seed {}: not a number", o.schedule_seed));

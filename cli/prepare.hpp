@@ -15,6 +15,9 @@ namespace vt::cli {
 /// the file a PlatformError.
 fw::Platform make_platform(const PlatformOptions& o);
 
+/// The model that --net connects, and adds where the platform has none.
+inline constexpr const char* kNetworkCard = "virtio-net";
+
 struct Input {
   std::string role;      ///< "kernel", "module", "initrd", "firmware", "disk", "platform", "symbols"
   std::string file;

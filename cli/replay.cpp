@@ -119,9 +119,11 @@ int replay(const ReplayOptions& o) {
     print_error(fmt::format("{}: diverged: {}", o.run, same->different()));
     return status::diverged;
   }
-  const std::size_t typed = manifest.value("input", json::array()).size();
+  std::size_t typed = 0, frames = 0;
+  for (auto& i : rerun.inputs()) ++(i.card ? frames : typed);
+  const std::string keys = typed ? fmt::format("typed {} times", typed) : "nothing typed", heard = frames ? fmt::format(", {} frames", grouped(frames)) : "";
   if (same)
-    fmt::print("the same: {} console lines, {}typed {} times, {} at step {}\n", same->lines(), typed ? "" : "nothing ", typed, to ? "as far as asked" : "state", grouped(m.steps()));
+    fmt::print("the same: {} console lines, {}{}, {} at step {}\n", same->lines(), keys, heard, to ? "as far as asked" : "state", grouped(m.steps()));
   else
     std::fprintf(stderr, "vitrine: replayed to step %s\n", grouped(m.steps()).c_str());
   return status::ok;

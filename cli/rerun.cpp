@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "drive.hpp"
+#include "input.hpp"
 #include "names.hpp"
 #include "prepare.hpp"
 #include "run_dir.hpp"
@@ -115,7 +116,8 @@ struct Rerun::Impl {
       throw InputError(fmt::format("{}: the run was cut off ({}), so its end is not known; run again", path, reason.empty() ? "no end" : reason));
     end_step = end["step"].get<u64>();
     if (end.contains("waits") && end["waits"].is_number_unsigned()) end_waits = end["waits"].get<u64>();
-    input = read_input(manifest, manifest_file);
+    if (!manifest.value("input", json::array()).empty()) throw InputError(fmt::format("{}: input: is in {} since a later version; run again", manifest_file, kInput));
+    input = read_inputs(path);
     const std::string platform_file = path + "/" + kPlatform;
     platform = fw::load_platform(platform_file);
     const std::string sha = text_of(manifest.value("platform", json{}), "sha256"), text = fw::to_json(platform);
@@ -141,7 +143,7 @@ struct Rerun::Impl {
   std::optional<u64> end_waits;   ///< it ended while every processor waited, at about this cycle
   fw::Platform platform;
   std::optional<hv::Symbols> symbols;
-  std::vector<TypedInput> input;
+  std::vector<Arrival> input;
   std::size_t next_input = 0;
   ConsoleTap tap;
   FanOut events;
@@ -182,6 +184,7 @@ Rerun::Rerun(const std::string& run, const std::string& checkpoint) : impl_(std:
 Rerun::~Rerun() = default;
 
 emu::Machine& Rerun::machine() { return *impl_->machine; }
+const std::vector<Arrival>& Rerun::inputs() const { return impl_->input; }
 const json& Rerun::manifest() const { return impl_->manifest; }
 const hv::Symbols* Rerun::symbols() const { return impl_->symbols ? &*impl_->symbols : nullptr; }
 u64 Rerun::end_step() const { return impl_->end_step; }
@@ -227,19 +230,19 @@ void Rerun::to(u64 step, const char* what) {
     if (m.stop().reason() == StopReason::until) return false;   // an observer's wish
     return true;
   };
-  // Where every processor waited for somebody who typed.
+  // Where every processor waited for somebody outside.
   auto wait = [&](u64 until) {
     const u64 at = m.steps();
     m.run(at + 1, ~u64{0}, until);
     if (m.steps() != at || m.stop().requested()) i.diverged();
   };
-  auto type = [&](const TypedInput& in) {
+  auto type = [&](const Arrival& in) {
     if (in.waits) wait(*in.waits);
     give(m, in);
   };
-  // What was typed before a step belongs to what happens from that step on.
+  // What came before a step belongs to what happens from that step on.
   while (i.next_input < i.input.size() && i.input[i.next_input].step < step) {
-    const TypedInput& in = i.input[i.next_input];
+    const Arrival& in = i.input[i.next_input];
     if (!run_to(in.step)) return;
     if (m.stop().requested()) i.diverged();
     type(in);

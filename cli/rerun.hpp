@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// A finished run's machine, made again: at step 0 from the run's inputs, or from a checkpoint, ready to run once more under
-/// observation. It takes the same way, with what was typed typed again at the same steps; watching changes nothing.
+/// observation. It takes the same way, with what came from outside given again at the same steps; watching changes nothing.
 #pragma once
 #include <functional>
 #include <memory>
@@ -10,6 +10,7 @@
 #include "base/events.hpp"
 #include "emu/machine.hpp"
 #include "hypervisor/symbols.hpp"
+#include "input.hpp"
 
 namespace vt::cli {
 
@@ -25,6 +26,7 @@ class Rerun {
 
   emu::Machine& machine();
   const nlohmann::ordered_json& manifest() const;
+  const std::vector<Arrival>& inputs() const;   ///< what came from outside
   const hv::Symbols* symbols() const;
   /// Called for every event from now on. Not owned; one more for each call.
   void watch(EventSink* s);

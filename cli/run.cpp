@@ -19,6 +19,7 @@
 #include "manifest.hpp"
 #include "interactive.hpp"
 #include "names.hpp"
+#include "network.hpp"
 #include "probe.hpp"
 #include "processors.hpp"
 #include "run_dir.hpp"
@@ -94,24 +95,24 @@ struct Session {
   /// To this step, unless the run ends before.
   void advance(u64 first) {
     Progress progress(m, [&] { return console.last_line(); }, [&](const std::string& line) { console.progress(line); });
-    Driver driver(m, [&] { progress.tick(); recorder.flush(); });
+    const auto between = [&] { progress.tick(); recorder.flush(); };
+    Driver driver(m, between);
     for (;;) {
-      const bool typed = interactive && interactive->goes_on();
+      const bool heard = interactive && interactive->goes_on();
       typist.go_on(m);
       if (m.stop().requested()) return;
       if (m.steps() >= first) break;
       // A checkpoint of a step is its state before what is typed then.
       if (m.steps() == checkpoints.next) checkpoints.save(m, *dir), kept();
-      if (typist.type_due(m)) kept();
+      typist.type_due(m);
       const u64 next = std::min({first, typist.next_step(), checkpoints.next, conditions.next_step(m.steps())});
-      if (typed) interactive->to(next);
+      if (heard) interactive->to(next, [&] { if (interactive->typed_at()) console.flush(), recorder.flush(); else between(); });
       else driver.to(next);
       if (m.steps() % Conditions::kEvery == 0) conditions.look(m);
     }
   }
   /// What a crash must not lose.
   void kept() {
-    manifest["input"] = input_json(typist.input());
     if (!checkpoints.list.empty()) manifest["checkpoints"] = checkpoints.list;
     if (dir) dir->write(kManifest, manifest_text(manifest));
   }
@@ -162,6 +163,15 @@ bool debugged(gdb::Server& server, gdb::Fresh& fresh, const hv::Symbols* symbols
   if (end == gdb::Server::End::detached || end == gdb::Server::End::disconnected) return true;
   fresh.machine().stop().request(StopReason::interrupted, "the debugger");
   return false;
+}
+
+nlohmann::ordered_json network_json(emu::Machine& m, const Network& n, const std::string& capture) {
+  nlohmann::ordered_json j{{"kind", "user"}};
+  for (auto& f : m.platform().pci) if (f.model == kNetworkCard) { j["card"] = bdf_text(f.bdf); break; }
+  j["frames_sent"] = n.counts().passed, j["frames_refused"] = n.counts().refused, j["frames_received"] = n.counts().came;
+  j["frames_dropped"] = m.network_cards()[0]->counts().dropped;
+  if (!capture.empty()) j["capture"] = capture;
+  return j;
 }
 
 bool wants_processors(StopReason r) {
@@ -256,7 +266,12 @@ int run(const RunOptions& o) {
   std::vector<TypeOrder> orders;
   for (auto& t : o.type) orders.push_back(parse_type(t));
   for (auto& t : o.poke) orders.push_back(parse_poke(t));
-  Typist typist(std::move(orders));
+  InputLog inputs;
+  Typist typist(std::move(orders), inputs);
+
+  std::optional<NetOption> net;
+  if (!o.net.empty()) net = parse_net(o.net);
+  if (net && !o.gdb.empty()) throw UsageError("--net: not with --gdb, as a network cannot be taken back; make the run with --net, and debug it forwards and backwards: vitrine gdb DIR");
 
   std::optional<gdb::Server> debugger;
   if (!o.gdb.empty()) {
@@ -292,6 +307,8 @@ int run(const RunOptions& o) {
   u64 symbol = 0;
   if (until.kind == When::Kind::symbol) symbol = symbol_address(until, p.symbols ? &*p.symbols : nullptr, "--until ");
 
+  std::optional<Network> network;
+  if (net && (!dir || !net->capture.empty())) network.emplace(m, net->capture);
   auto manifest = manifest_start(o, p);
   WrittenDisks written;
   if (dir) {
@@ -300,6 +317,8 @@ int run(const RunOptions& o) {
     dir->write(kManifest, manifest_text(manifest));
     console.keep(dir->file(kConsole));
     recorder.keep(dir->file(kEvents));
+    inputs.keep(dir->file(kInput));
+    if (net && !network) network.emplace(m, dir->file(net->capture = kCapture));
     written.keep(m, p.disks, *dir);
   }
   std::optional<LedgerSink> ledger;
@@ -324,7 +343,7 @@ int run(const RunOptions& o) {
   set_check_hook(&Rescue::flush, &rescue);
 
   const double user = user_now(), elapsed = elapsed_now();
-  std::optional<u64> waits;   // it ended while every processor waited for somebody to type
+  std::optional<u64> waits;   // it ended while every processor waited for somebody outside
   {
     SignalGuard signals(m);
     Session session{m, console, recorder, typist, checkpoints, conditions, dir ? &*dir : nullptr, manifest};
@@ -334,7 +353,9 @@ int run(const RunOptions& o) {
       if (is_terminal(STDIN_FILENO))
         std::fprintf(stderr, "vitrine: what you type goes to the guest%s\n", escape ? fmt::format("; {} leaves", key_text(*escape)).c_str() : "");
       keyboard.emplace(escape);
-      interactive.emplace(m, *keyboard, typist, [&] { console.flush(), recorder.flush(); }, [&session] { session.kept(); });
+    }
+    if (keyboard || network) {
+      interactive.emplace(m, keyboard ? &*keyboard : nullptr, network ? &*network : nullptr, inputs);
       session.interactive = &*interactive;
     }
     bool goes_on = true;
@@ -366,7 +387,7 @@ int run(const RunOptions& o) {
   conditions.at_end(m);
   int status = conditions.status(exit_status(m.stop(), until));
   if (conditions.any()) manifest["condition"] = conditions.json();
-  const bool console_ok = console.finish(), events_ok = recorder.finish();
+  const bool console_ok = console.finish(), events_ok = recorder.finish(), inputs_ok = inputs.finish(), capture_ok = !network || network->finish();
   if (wants_processors(m.stop().reason())) {
     std::string text;
     for (unsigned n = 0; n < m.cpus(); ++n) text += processor_text(m, n, p.symbols ? &*p.symbols : nullptr);
@@ -375,6 +396,7 @@ int run(const RunOptions& o) {
   if (!o.gdb.empty()) written.again(m);
   const bool disks_ok = written.end(m, p.disks, o.disk_commit, status, manifest);
   if (!disks_ok && status == status::ok) status = status::finding;
+  if (network) manifest["network"] = network_json(m, *network, net->capture);
   if (ledger) manifest["ledger"] = {{"events", ledger->ledger().events()}, {"attempts", p.symbols && p.kernel.kind == hv::Kind::xen}};
   if (dir) {
     manifest_end(manifest, m, p, recorder, host, status);
@@ -386,11 +408,16 @@ int run(const RunOptions& o) {
       manifest["checkpoints"] = checkpoints.list;
       dir->write(kManifest, manifest_text(manifest));
       if (!console_ok) throw std::runtime_error(dir->file(kConsole) + ": could not be written completely (disk full?)");
+      if (!inputs_ok) throw std::runtime_error(dir->file(kInput) + ": could not be written completely (disk full?); the run cannot be made again");
       if (!events_ok) throw std::runtime_error(dir->file(kEvents) + ": could not be written completely (disk full?)");
     } catch (const std::runtime_error& e) {
       print_error(e.what());
       if (status == status::ok) status = status::finding;
     }
+  }
+  if (!capture_ok) {
+    print_error((dir && net->capture == kCapture ? dir->file(kCapture) : net->capture) + ": could not be written completely (disk full?)");
+    if (status == status::ok) status = status::finding;
   }
   set_check_hook(nullptr, nullptr);
   const std::string end = conditions.met() ? fmt::format("{}, at step {}", conditions.text(), grouped(m.steps())) : end_text(m, p, until);

@@ -34,6 +34,13 @@ const char* mem_type_name(unsigned encoding) {
   return kNames[encoding & 7];
 }
 
+std::optional<u8> hex_byte(std::string_view s) {
+  u8 v = 0;
+  auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v, 16);
+  if (s.size() != 2 || error != std::errc{} || end != s.data() + 2) return {};
+  return v;
+}
+
 std::optional<u64> parse_number(std::string_view s) {
   std::string t;
   for (char c : s) if (c != ',' && c != '_') t += c;

@@ -20,6 +20,7 @@ const char* mem_type_name(unsigned encoding);  ///< SDM 3A "Memory Types": UC WC
 
 /// Numbers as people type them: 4096, 0x1000, 4,096, 64K, 2M, 1G, 1T. Nothing else.
 std::optional<u64> parse_number(std::string_view s);
+std::optional<u8> hex_byte(std::string_view s);     ///< two digits
 std::optional<Bdf> parse_bdf(std::string_view s);   ///< [0000:]00:1f.0
 
 std::vector<std::string> split(std::string_view s, char at);   ///< "a,,b": three words, one empty

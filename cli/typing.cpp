@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "text.hpp"
 #include "verbs.hpp"
@@ -13,67 +11,7 @@
 namespace vt::cli {
 namespace {
 constexpr const char* kStop = "--type";
-
-std::optional<u8> hex_byte(std::string_view s) {
-  u8 v = 0;
-  auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v, 16);
-  if (s.size() != 2 || error != std::errc{} || end != s.data() + 2) return {};
-  return v;
-}
 }  // namespace
-
-nlohmann::ordered_json input_json(const std::vector<TypedInput>& input) {
-  auto all = nlohmann::ordered_json::array();
-  for (auto& i : input) {
-    std::string bytes;
-    for (char c : i.bytes) bytes += fmt::format("{:02x}", static_cast<u8>(c));
-    nlohmann::ordered_json j{{"step", i.step}, {"device", i.memory ? "memory" : "com1"}};
-    if (i.memory) j["address"] = hex(*i.memory);
-    j["bytes"] = bytes;
-    if (i.waits) j["waits"] = *i.waits;
-    all.push_back(j);
-  }
-  return all;
-}
-
-std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const std::string& file) {
-  std::vector<TypedInput> all;
-  const auto list = manifest.value("input", nlohmann::ordered_json::array());
-  for (auto& j : list) {
-    auto wrong = [&](const char* what) { return InputError(fmt::format("{}: input[{}]: {}", file, all.size(), what)); };
-    if (!j.is_object() || !j.contains("step") || !j["step"].is_number_unsigned()) throw wrong("has no step");
-    if (!j.contains("bytes") || !j["bytes"].is_string()) throw wrong("has no bytes");
-    const std::string device = j.value("device", "");
-    if (device != "com1" && device != "memory") throw wrong("device: this version knows com1 and memory only");
-    TypedInput i{j["step"].get<u64>(), {}};
-    if (device == "memory") {
-      i.memory = j.contains("address") && j["address"].is_string() ? parse_number(j["address"].get<std::string>()) : std::nullopt;
-      if (!i.memory) throw wrong("address: is no address");
-    }
-    if (j.contains("waits")) {
-      if (!j["waits"].is_number_unsigned()) throw wrong("waits: is not a cycle");
-      i.waits = j["waits"].get<u64>();
-    }
-    if (!all.empty() && i.step < all.back().step) throw wrong("step: is before the one above");
-    const std::string bytes = j["bytes"].get<std::string>();
-    for (std::size_t n = 0; n < bytes.size(); n += 2) {
-      auto b = hex_byte(std::string_view(bytes).substr(n, 2));
-      if (!b) throw wrong("bytes: have to be hexadecimal, two digits each");
-      i.bytes += static_cast<char>(*b);
-    }
-    all.push_back(std::move(i));
-  }
-  return all;
-}
-
-void give(emu::Machine& m, const TypedInput& input) {
-  if (!input.memory) {
-    for (char c : input.bytes) m.type(static_cast<u8>(c));
-    return;
-  }
-  if (!m.memory().present(Hpa{*input.memory})) throw UsageError(fmt::format("--poke {:#x}: there is no memory", *input.memory));
-  m.memory().write(Hpa{*input.memory}, input.bytes.data(), input.bytes.size(), WriteCause::loader);
-}
 
 std::string parse_keys(std::string_view s, std::string_view option) {
   std::string keys;
@@ -211,19 +149,14 @@ bool Typist::type_due(emu::Machine& m) {
   auto due = std::exchange(due_, {});
   for (auto& o : orders_)
     if (o.text.empty() && !o.done && o.step <= m.steps()) o.done = true, due.push_back(&o);
-  const std::size_t before = input_.size();
+  std::vector<Arrival> all;
   for (auto* o : due) {
     // What is typed at one moment is one input.
-    if (!o->memory && input_.size() > before && !input_.back().memory) input_.back().bytes += o->keys;
-    else input_.push_back({m.steps(), o->keys, o->memory});
+    if (!o->memory && !all.empty() && !all.back().memory) all.back().bytes += o->keys;
+    else all.push_back({m.steps(), o->keys, o->memory});
   }
-  for (std::size_t n = before; n < input_.size(); ++n) give(m, input_[n]);
+  for (auto& in : all) log_.give(m, std::move(in));
   return !due.empty();
-}
-
-void Typist::typed(emu::Machine& m, const std::string& bytes, std::optional<u64> waits) {
-  input_.push_back({m.steps(), bytes, {}, waits});
-  give(m, input_.back());
 }
 
 }  // namespace vt::cli

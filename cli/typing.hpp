@@ -1,30 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// What is typed at the serial console: orders of the command line, and what a run has recorded of it.
+/// What is typed at the serial console, by orders of the command line.
 #pragma once
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "emu/machine.hpp"
+#include "input.hpp"
 
 namespace vt::cli {
-
-/// Bytes that were typed before step `step`.
-struct TypedInput {
-  u64 step = 0;
-  std::string bytes;
-  std::optional<u64> memory = {};   ///< written there instead (--poke)
-  std::optional<u64> waits = {};    ///< every processor waited, and time had gone on to this cycle: a step says not everything then
-};
-/// Does it, now.
-void give(emu::Machine& m, const TypedInput& input);
-
-/// The manifest's `input`. Throws InputError naming `file`.
-std::vector<TypedInput> read_input(const nlohmann::ordered_json& manifest, const std::string& file);
-nlohmann::ordered_json input_json(const std::vector<TypedInput>& input);
 
 /// What --type orders: KEYS when TEXT is complete for the first time, or before a step.
 struct TypeOrder {
@@ -73,10 +58,10 @@ class ConsoleTap final : public emu::SerialSink {
   u64 first_ = 0;
 };
 
-/// Carries the orders out while a run goes on, and remembers what was typed when.
+/// Carries the orders out while a run goes on.
 class Typist {
  public:
-  Typist(std::vector<TypeOrder> orders) : orders_(std::move(orders)) {}
+  Typist(std::vector<TypeOrder> orders, InputLog& log) : orders_(std::move(orders)), log_(log) {}
   /// Console texts are waited for by `tap`; a complete one asks `m` to stop, so that it is typed at the next boundary. Throws UsageError where --poke
   /// does not name memory.
   void attach(emu::Machine& m, ConsoleTap& tap);
@@ -86,14 +71,12 @@ class Typist {
   void go_on(emu::Machine& m);
   /// Types what is due; true if something was.
   bool type_due(emu::Machine& m);
-  /// By a person. `waits`: see TypedInput.
-  void typed(emu::Machine& m, const std::string& bytes, std::optional<u64> waits);
-  const std::vector<TypedInput>& input() const { return input_; }
+  const std::vector<Arrival>& input() const { return log_.all(); }
   const std::vector<TypeOrder>& orders() const { return orders_; }
 
  private:
   std::vector<TypeOrder> orders_;
-  std::vector<TypedInput> input_;
+  InputLog& log_;
   std::vector<const TypeOrder*> due_;   ///< by console texts
 };
 

@@ -6,6 +6,7 @@
 
 #include "drive.hpp"
 #include "gdb/player.hpp"
+#include "input.hpp"
 #include "typing.hpp"
 
 namespace vt::cli::gdb {

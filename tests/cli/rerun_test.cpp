@@ -173,6 +173,31 @@ TEST(rerun, inputs_that_changed_or_vanished_are_named) {
   EXPECT_NE(why.find("platform.json: has changed"), why.npos) << why;
 }
 
+TEST(rerun, inputs_from_outside_that_make_no_sense_are_named) {
+  Place place;
+  const std::string run = place.run(kExit);
+  auto with = [&](const std::string& text) {
+    std::ofstream(run + "/" + kInput, std::ios::trunc) << text;
+    return why_not(run);
+  };
+  const std::string good = R"({"step":1,"device":"com1","bytes":"40"})" "\n";
+  for (auto [line, why] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"nonsense", "input.jsonl:2: is no JSON object"}, {"[1]", "input.jsonl:2: is no JSON object"},
+           {R"({"device":"com1","bytes":"40"})", "input.jsonl:2: step: has to be a number"}, {R"({"step":-1,"device":"com1","bytes":"40"})", "input.jsonl:2: step"},
+           {R"({"step":0,"device":"com1","bytes":"40"})", "input.jsonl:2: step: is before that of the line above"},
+           {R"({"step":5,"bytes":"40"})", "input.jsonl:2: device: is missing"}, {R"({"step":5,"device":"com2","bytes":"40"})", "this version knows com1, memory and net0"},
+           {R"({"step":5,"device":"net","bytes":"40"})", "input.jsonl:2: device"}, {R"({"step":5,"device":"net-1","bytes":"40"})", "input.jsonl:2: device"},
+           {R"({"step":5,"device":"com1","bytes":"4"})", "input.jsonl:2: bytes"}, {R"({"step":5,"device":"com1","bytes":"4g"})", "input.jsonl:2: bytes"},
+           {R"({"step":5,"device":"com1"})", "input.jsonl:2: bytes"}, {R"({"step":5,"device":"memory","bytes":"40"})", "input.jsonl:2: address"},
+           {R"({"step":5,"device":"memory","address":"0x1fff","bytes":"4040"})", "input.jsonl:2: bytes: leave their page"},
+           {R"({"step":5,"device":"com1","bytes":"40","waits":"x"})", "input.jsonl:2: waits"},
+           {R"({"step":1,"device":"net0","bytes":"40"})", "input.jsonl: a frame for net0, and the machine has 0 network cards"}}) {
+    EXPECT_NE(with(good + line + "\n").find(why), std::string::npos) << line << ": " << with(good + line + "\n");
+  }
+  EXPECT_EQ(with(R"({"step":1,"device":"com1","by)"), "(taken)") << "an unfinished last line: cut off";
+  EXPECT_EQ(with(R"({"step":1,"device":"com1","bytes":"40"})"), "(taken)");
+}
+
 TEST(rerun, no_run_no_end_no_options) {
   Place place;
   EXPECT_NE(why_not(place.path).find("is not a run directory"), std::string::npos);
@@ -187,7 +212,7 @@ TEST(rerun, no_run_no_end_no_options) {
   EXPECT_NE(with([](auto& k) { k["end"] = {{"reason", "unfinished"}}; }).find("cut off (unfinished)"), std::string::npos);
   EXPECT_NE(with([](auto& k) { k.erase("options"); }).find("has no options"), std::string::npos);
   EXPECT_NE(with([](auto& k) { k["schema"] = "vitrine.run/9"; }).find("schema"), std::string::npos);
-  EXPECT_NE(with([](auto& k) { k["input"] = {{{"step", 5}, {"device", "com1"}, {"bytes", "4"}}}; }).find("input[0]: bytes"), std::string::npos);
+  EXPECT_NE(with([](auto& k) { k["input"] = {{{"step", 5}, {"device", "com1"}, {"bytes", "40"}}}; }).find("input: is in input.jsonl since a later version"), std::string::npos);
   EXPECT_NE(with([](auto& k) { k["end"]["step"] = 2; }).find("goes another way"), std::string::npos);
   EXPECT_NE(with([](auto& k) { k["end"]["step"] = 300; }).find("goes another way"), std::string::npos);
 }

@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from command import check, end, vitrine   # noqa: E402
+from command import check, end, inputs, vitrine   # noqa: E402
 
 
 with tempfile.TemporaryDirectory(prefix="vitrine-disk-options-") as where:
@@ -46,7 +46,7 @@ with tempfile.TemporaryDirectory(prefix="vitrine-disk-options-") as where:
     check("a run with two disks", done.returncode == 0x2a, (done.returncode, done.stderr))
     m = json.loads((where / "run/manifest.json").read_text())
     check("the images are inputs", [(i["size"], i["sha256"]) for i in m["inputs"] if i["role"] == "disk"] == [(16384, sha)] * 2, m["inputs"])
-    check("the poke is kept", m["input"] == [{"step": 5000, "device": "memory", "address": "0x5000", "bytes": "2a"}], m.get("input"))
+    check("the poke is kept", inputs(where / "run") == [{"step": 5000, "device": "memory", "address": "0x5000", "bytes": "2a"}], inputs(where / "run"))
     check("overlays, empty", [d["written_blocks"] for d in m["disks"]] == [0, 0] and all((where / "run" / d["overlay"]).exists() for d in m["disks"]), m.get("disks"))
     platform = json.loads((where / "run/platform.json").read_text())
     check("the platform names them", [f["disks"][0]["sha256"] for f in platform["pci"] if "disks" in f] == [sha] * 2, platform["pci"])

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from command import VITRINE, check, end, vitrine   # noqa: E402
+from command import VITRINE, check, end, inputs, vitrine   # noqa: E402
 
 
 def say(text):
@@ -109,15 +109,15 @@ def typing(w):
     args = ["--type", "console:'login: '=root\\r", "--type", "console:'root'=^A\\x41", "--type", "1000000=q", "--max-steps", "2000000"]
     done, m, run = w.run(code, *args)
     check("--type: the guest got it", done.returncode == 0 and "login: root" in (run / "console.txt").read_text(), (done.stderr, (run / "console.txt").read_text()))
-    check("--type is recorded with its steps", [i["bytes"] for i in m["input"]] == [b"root\r".hex(), "0141", "71"] and m["input"][2]["step"] == 1000000, m["input"])
-    _, again, _ = w.run(code, *args)
-    check("--type: the same again", again["state_hash"] == m["state_hash"] and again["input"] == m["input"])
+    check("--type is recorded with its steps", [i["bytes"] for i in inputs(run)] == [b"root\r".hex(), "0141", "71"] and inputs(run)[2]["step"] == 1000000, inputs(run))
+    _, again, run2 = w.run(code, *args)
+    check("--type: the same again", again["state_hash"] == m["state_hash"] and inputs(run2) == inputs(run))
     (run / "cache" / "end.ckpt").unlink()
     check("it is typed again where the run is made again", step(run) == m["steps"])
     check("also in the middle", step(f"{run}@500000") == 500000 and step(f"{run}@1000001") == 1000001)
-    done, m, _ = w.run(say("x") + EXIT, "--type", "console:'never'=a", "--type", "5000=b")
+    done, m, nothing = w.run(say("x") + EXIT, "--type", "console:'never'=a", "--type", "5000=b")
     check("a text that is not printed is named", "--type console:'never': the text was not printed" in done.stderr and "--type 5000: the step did not come" in done.stderr, done.stderr)
-    check("and nothing was typed", m.get("input", []) == [], m.get("input"))
+    check("and nothing was typed", inputs(nothing) == [], inputs(nothing))
     for t, words in [("console:'x'", "does not end with '="), ("x", "STEP=KEYS"), ("5=", "no keys"), ("5=\\q", "no escape"), ("5=^1", "control character"), ("console:''=x", "is empty")]:
         done, _, out = w.run(code, "--type", t)
         check(f"refused: --type {t}", done.returncode == 2 and words in done.stderr and not out.exists(), done.stderr)

@@ -83,5 +83,5 @@ with tempfile.TemporaryDirectory(prefix="vitrine-disks-") as where:
         f = next((f for f in b["functions"] if f["bdf"] == broken), {"dma": {"blocked": 0}})
         c.check("broken: its DMA was blocked, and faults recorded", f["dma"]["blocked"] > 0 and b["vtd"][0]["counters"]["faults"] > 0, f)
         c.check("broken: Xen reports the fault of that function", bad.has(rf"DMAR?:.*\n?.*{broken}") or bad.has(rf"device \[0000:{broken}\] fault"), bad.why())
-        c.check("broken: the write is kept with the run's input", any(i["device"] == "memory" for i in b["input"]), b.get("input"))
+        c.check("broken: the write is kept with the run's input", any(i["device"] == "memory" for i in bad.inputs), bad.inputs)
 c.end()

@@ -81,7 +81,7 @@ with tempfile.TemporaryDirectory(prefix="vitrine-moments-") as where:
     # typed input
     c.check("Xen's key handler ran", typed.status == 0 and typed.has(r"'h' pressed -> showing installed handlers"), typed.why())
     c.check("typed twice: the same hash", typed.manifest["state_hash"] == typed2.manifest["state_hash"] != run.manifest["state_hash"])
-    c.check("typed twice: the same input", typed.manifest["input"] == typed2.manifest["input"] and len(typed.manifest["input"]) == 2, typed.manifest.get("input"))
+    c.check("typed twice: the same input", typed.inputs == typed2.inputs and len(typed.inputs) == 2, typed.inputs)
     before = memory(typed.directory, where / "a")
     (typed.directory / "cache/end.ckpt").unlink()
     c.check("typed again where the run is made again", memory(typed.directory, where / "b") == before)
@@ -107,5 +107,5 @@ with tempfile.TemporaryDirectory(prefix="vitrine-moments-") as where:
             c.check(f"debug-key {t} D: Xen's EPT dump is what map shows, page for page", not wrong, [(hex(k), d.get(k), m.get(k)) for k in wrong[:8]])
     done = xen.vitrine("debug-key", run.directory, "o", seconds=300)
     c.check("a key that prints nothing", done.returncode == 1 and "Xen printed nothing for 'o'" in done.stderr, (done.returncode, done.stderr))
-    c.check("the run is as it was", run.console == console and "input" not in run.manifest)
+    c.check("the run is as it was", run.console == console and not run.inputs)
 c.end()

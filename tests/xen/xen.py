@@ -33,6 +33,11 @@ class Result:
         f = self.directory / "console.txt"
         return f.read_text(errors="replace") if f.exists() else ""
 
+    @property
+    def inputs(self):
+        f = self.directory / "input.jsonl"
+        return [json.loads(line) for line in f.read_text().splitlines()] if f.exists() else []
+
     def has(self, pattern):
         return re.search(pattern, self.console) is not None
 
