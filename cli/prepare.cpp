@@ -110,7 +110,7 @@ fw::Module parse_module(const std::string& s) {
 Prepared prepare(const RunOptions& o) {
   check_images(o);
   fw::Platform platform = make_platform(o.platform);
-  if (!o.net.empty() && std::ranges::none_of(platform.pci, [](auto& f) { return f.model == kNetworkCard; })) {
+  if (o.net && std::ranges::none_of(platform.pci, [](auto& f) { return f.model == kNetworkCard; })) {
     PlatformOptions more = o.platform;
     more.devices.push_back(kNetworkCard);
     platform = make_platform(more);

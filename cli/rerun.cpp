@@ -234,25 +234,30 @@ void Rerun::to(u64 step, const char* what) {
   auto wait = [&](u64 until) {
     const u64 at = m.steps();
     m.run(at + 1, ~u64{0}, until);
+    if (m.stop().reason() == StopReason::interrupted) { m.stop().clear(); throw Interrupted(what); }
+    if (m.stop().reason() == StopReason::until) return false;   // an observer's wish: devices do not wait
     if (m.steps() != at || m.stop().requested()) i.diverged();
+    return true;
   };
   auto type = [&](const Arrival& in) {
-    if (in.waits) wait(*in.waits);
+    if (in.waits && !wait(*in.waits)) return false;
     give(m, in);
+    return true;
   };
   // What came before a step belongs to what happens from that step on.
   while (i.next_input < i.input.size() && i.input[i.next_input].step < step) {
     const Arrival& in = i.input[i.next_input];
     if (!run_to(in.step)) return;
     if (m.stop().requested()) i.diverged();
-    type(in);
+    if (!type(in)) return;
     ++i.next_input;
   }
   if (!run_to(step)) return;
   if (m.steps() != step || (m.stop().requested() && !to_end)) i.diverged();
   if (!to_end || i.ended) return;
-  for (; i.next_input < i.input.size(); ++i.next_input) type(i.input[i.next_input]);
-  if (i.end_waits) wait(*i.end_waits);
+  for (; i.next_input < i.input.size(); ++i.next_input)
+    if (!type(i.input[i.next_input])) return;
+  if (i.end_waits && !wait(*i.end_waits)) return;
   if (i.natural_end()) {
     if (!m.stop().requested()) driver.to(i.end_step + 1);
     if (m.stop().reason() == StopReason::interrupted) { m.stop().clear(); throw Interrupted(what); }

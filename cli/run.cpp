@@ -270,7 +270,7 @@ int run(const RunOptions& o) {
   Typist typist(std::move(orders), inputs);
 
   std::optional<NetOption> net;
-  if (!o.net.empty()) net = parse_net(o.net);
+  if (o.net) net = parse_net(*o.net);
   if (net && !o.gdb.empty()) throw UsageError("--net: not with --gdb, as a network cannot be taken back; make the run with --net, and debug it forwards and backwards: vitrine gdb DIR");
 
   std::optional<gdb::Server> debugger;

@@ -49,7 +49,7 @@ struct RunOptions {
   std::vector<std::string> type;       ///< console:'TEXT'=KEYS, STEP=KEYS
   std::string checkpoint_every;
   std::string gdb;                     ///< port
-  std::string net;                     ///< user[,pcap=FILE]; empty: the card's cable leads nowhere
+  std::optional<std::string> net;      ///< user[,pcap=FILE]; none: the card's cable leads nowhere
   std::string escape = "^]";           ///< the key that leaves an interactive run
   std::string schedule_seed;
   bool ledger = false;
