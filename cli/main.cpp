@@ -34,6 +34,7 @@ void platform_options(CLI::App& a, PlatformOptions& o) {
 void run_options(CLI::App& a, RunOptions& o) {
   platform_options(a, o.platform);
   a.add_option("--kernel", o.kernel, "Multiboot 1/2 ELF (Xen), bzImage or PVH ELF; gzip or plain")->type_name("FILE");
+  a.add_option("--protocol", o.protocol, "How the kernel is started: linux, multiboot1, multiboot2 or pvh (default: the first of these that it offers)")->type_name("NAME");
   a.add_option("--append", o.append, "Command line of the kernel (its file name is put before it)")->type_name("TEXT");
   a.add_option("--module", o.modules, "Multiboot module with its arguments; with Xen the first is dom0's kernel, the second its initramfs")
       ->type_name("'FILE ARGS'")->allow_extra_args(false);

@@ -98,6 +98,7 @@ json options(const RunOptions& o) {
   j["directory"] = fs::current_path(e).string();
   if (!o.kernel.empty()) j["kernel"] = o.kernel;
   if (!o.firmware.empty()) j["firmware"] = o.firmware;
+  if (!o.protocol.empty()) j["protocol"] = o.protocol;
   if (!o.append.empty()) j["append"] = o.append;
   json modules = json::array();
   for (auto& m : o.modules) {

@@ -69,6 +69,13 @@ void check_images(const RunOptions& o) {
     if (parse_module(m).file.empty()) throw UsageError("--module: the file is missing; write --module 'FILE ARGS'");
   if (!o.firmware.empty() && (!o.append.empty() || !o.modules.empty() || !o.initrd.empty()))
     throw UsageError("--firmware: a ROM image takes no --append, --module or --initrd");
+  const auto known = fw::boot_protocols();
+  if (!o.protocol.empty() && std::find(known.begin(), known.end(), o.protocol) == known.end()) {
+    std::string all;
+    for (auto* name : known) all += (all.empty() ? "" : ", ") + std::string(name);
+    throw UsageError(fmt::format("--protocol {}: there is {}", o.protocol, all));
+  }
+  if (!o.firmware.empty() && !o.protocol.empty()) throw UsageError("--firmware: a ROM image starts at the reset vector, --protocol is for a --kernel");
 }
 
 }  // namespace
@@ -138,14 +145,14 @@ Prepared prepare(const RunOptions& o) {
 Prepared prepare(const fw::Platform& platform, const RunOptions& o) {
   check_images(o);
   Prepared p;
-  fw::LoadRequest request{o.kernel.empty() ? o.firmware : o.kernel, o.append, {}, o.initrd};
+  fw::LoadRequest request{o.kernel.empty() ? o.firmware : o.kernel, o.append, {}, o.initrd, o.protocol};
   for (auto& m : o.modules) request.modules.push_back(parse_module(m));
   p.platform = platform;
   p.disks = attach_disks(p.platform, o.disks);
   p.image = fw::load(p.platform, request);
   if (!o.firmware.empty() && p.image.kernel_kind != "rom")
     throw fw::LoadError(o.firmware, fmt::format("is a kernel ({}), not a ROM image; give it as --kernel", p.image.kernel_kind));
-  p.firmware = fw::build_firmware(p.platform);
+  p.firmware = fw::build_firmware(p.platform, p.image.kernel_kind != "rom");
   p.kernel = hv::inspect_kernel(request.kernel);
   p.symbols = hv::Symbols::for_kernel(request.kernel, p.kernel.build_id, o.symbols);
   return p;

@@ -55,7 +55,7 @@ RunOptions options_of(const json& manifest, const std::string& file) {
   const json j = manifest.value("options", json{});
   if (!j.is_object()) throw InputError(file + ": has no options, as runs of older versions; run again");
   RunOptions o;
-  o.kernel = text_of(j, "kernel"), o.append = text_of(j, "append"), o.initrd = text_of(j, "initrd"), o.firmware = text_of(j, "firmware");
+  o.kernel = text_of(j, "kernel"), o.append = text_of(j, "append"), o.initrd = text_of(j, "initrd"), o.firmware = text_of(j, "firmware"), o.protocol = text_of(j, "protocol");
   for (auto& m : j.value("modules", json::array())) {
     const std::string args = text_of(m, "args");
     o.modules.push_back(text_of(m, "file") + (args.empty() ? "" : " " + args));

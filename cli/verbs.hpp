@@ -38,6 +38,7 @@ struct RunOptions {
   std::vector<std::string> arguments;  ///< as typed, for the manifest
   PlatformOptions platform;
   std::string kernel, append, initrd, firmware;
+  std::string protocol;                ///< how the kernel is started; empty: by what it offers
   std::vector<std::string> modules;    ///< 'FILE ARGS'
   std::vector<std::string> disks;      ///< FILE[,if=nvme|ahci]
   bool disk_commit = false;

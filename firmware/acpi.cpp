@@ -279,9 +279,10 @@ std::vector<Blob> acpi_tables(const Platform& p, const FirmwareLayout& l) {
   return out;
 }
 
-std::vector<Blob> build_firmware(const Platform& p) {
+std::vector<Blob> build_firmware(const Platform& p, bool bios) {
   FirmwareLayout l = firmware_layout(p);
-  std::vector<Blob> out = bios_data(p, l);
+  std::vector<Blob> out;
+  if (bios) out = bios_data(p, l);
   for (Blob& b : acpi_tables(p, l)) out.push_back(std::move(b));
   for (Blob& b : smbios_tables(p, l)) out.push_back(std::move(b));
   return out;

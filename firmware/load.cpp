@@ -72,19 +72,25 @@ void no_modules(Loading& l, const char* kind) {
   if (!l.r.modules.empty()) throw LoadError(l.r.modules[0].file, fmt::format("{} takes no modules; give an initramfs with --initrd", kind));
 }
 
-void load_elf(Loading& l, std::optional<std::size_t> mb1, std::optional<std::size_t> mb2) {
-  Elf e = parse_elf(l.kernel, l.r.kernel);
-  auto pvh = pvh_entry(e);
-  if (mb1) { no_initrd(l); load_multiboot1(l, *mb1); }
-  else if (mb2) { no_initrd(l); load_multiboot2(l, *mb2); }
-  else if (pvh) load_pvh(l, e, *pvh);
-  else
-    l.fail(fmt::format("is an ELF{} file without a Multiboot header in its first 8 KiB and without a PVH entry note; "
-                       "if it is a file of symbols (xen-syms, vmlinux, *.debug), give the bootable one: xen.gz, xen-VERSION-amd64.gz, bzImage",
-                       e.is64 ? 64 : 32));
+[[noreturn]] void no_entry(Loading& l, bool is64) {
+  l.fail(fmt::format("is an ELF{} file without a Multiboot header in its first 8 KiB and without a PVH entry note; "
+                     "if it is a file of symbols (xen-syms, vmlinux, *.debug), give the bootable one: xen.gz, xen-VERSION-amd64.gz, bzImage",
+                     is64 ? 64 : 32));
 }
 
+constexpr const char* kProtocols[] = {"linux", "multiboot1", "multiboot2", "pvh"};
+
 }  // namespace
+
+u64 contiguous_ram(const Platform& p, u64 from, u64 end) {
+  u64 to = from;
+  for (bool grew = true; grew;) {
+    grew = false;
+    for (const E820Range& e : p.e820)
+      if (e.type == E820::RAM && e.first <= to && e.first + e.size > to) to = e.first + e.size, grew = true;
+  }
+  return std::min(to, std::max(end, from)) - from;
+}
 
 Ram::Ram(const Platform& p) {
   for (const E820Range& e : p.e820) if (e.type == E820::RAM) ram_.push_back({e.first, e.size});
@@ -177,15 +183,33 @@ void Loading::enter(u64 eip, u32 eax, u32 ebx, u32 esi) {
   image.entry = {Entry::Mode::protected_flat32, static_cast<u32>(eip), eax, ebx, esi, 0};
 }
 
+std::span<const char* const> boot_protocols() { return kProtocols; }
+
 Image load(const Platform& p, const LoadRequest& r) {
   std::vector<u8> bytes = gunzip(read_file(r.kernel), r.kernel);
   Loading l{p, r, bytes, Ram(p), {}};
-  auto mb1 = find_multiboot1(bytes), mb2 = find_multiboot2(bytes);
-  if (is_linux(bytes)) { no_modules(l, "Linux"); load_linux(l); }
-  else if (is_elf(bytes)) load_elf(l, mb1, mb2);
-  else if (mb1) { no_initrd(l); load_multiboot1(l, *mb1); }
-  else if (mb2) { no_initrd(l); load_multiboot2(l, *mb2); }
+  const auto mb1 = find_multiboot1(bytes), mb2 = find_multiboot2(bytes);
+  const bool linux = is_linux(bytes), elf = is_elf(bytes) && !linux;
+  std::optional<Elf> e;
+  if (elf) e = parse_elf(bytes, r.kernel);
+  const auto pvh = e ? pvh_entry(*e) : std::nullopt;
+
+  std::string all, wanted;
+  auto offers = [&](const char* name, bool there) {
+    if (!there) return;
+    all += (all.empty() ? "" : ", ") + std::string(name);
+    if (wanted.empty() && (r.protocol.empty() || r.protocol == name)) wanted = name;
+  };
+  offers(kProtocols[0], linux), offers(kProtocols[1], !linux && mb1), offers(kProtocols[2], !linux && mb2), offers(kProtocols[3], pvh.has_value());
+  if (wanted.empty() && !all.empty()) l.fail(fmt::format("cannot be started by {}; it offers {}", r.protocol, all));
+
+  if (wanted == "linux") { no_modules(l, "Linux"); load_linux(l); }
+  else if (wanted == "multiboot1") { no_initrd(l); load_multiboot1(l, *mb1); }
+  else if (wanted == "multiboot2") { no_initrd(l); load_multiboot2(l, *mb2); }
+  else if (wanted == "pvh") load_pvh(l, *e, *pvh);
+  else if (elf) no_entry(l, e->is64);
   else if (std::string a = advice(bytes); !a.empty()) l.fail(a);
+  else if (!r.protocol.empty()) l.fail(fmt::format("cannot be started by {}: it is of no known kind", r.protocol));
   else { no_initrd(l); no_modules(l, "a ROM image"); load_rom(l); }
   return std::move(l.image);
 }

@@ -16,6 +16,9 @@ std::vector<u8> read_file(const std::string& file);
 /// Unpacks gzip; anything else comes back as it is. Throws LoadError where the data is damaged or cut short.
 std::vector<u8> gunzip(std::vector<u8> data, const std::string& file);
 
+/// Bytes of RAM from `from` on without a hole, up to `end`.
+u64 contiguous_ram(const Platform& p, u64 from, u64 end);
+
 /// RAM of the E820 that nothing was put into yet. Page 0 belongs to the BIOS.
 class Ram {
  public:

@@ -16,18 +16,8 @@ constexpr const char* kLoaderName = "Vitrine";
 // Clear of page 0 and, below it, of where trampolines are put (64 KiB under the EBDA).
 constexpr u64 kInfoMin = 0x1000, kInfoEnd = 0x9000;
 
-/// KiB of RAM from `from` to the first hole, at most to `most`.
-u32 ram_kib(const Platform& p, u64 from, u64 most) {
-  u64 end = from;
-  for (bool grew = true; grew;) {
-    grew = false;
-    for (const E820Range& e : p.e820)
-      if (e.type == E820::RAM && e.first <= end && e.first + e.size > end) end = e.first + e.size, grew = true;
-  }
-  return static_cast<u32>(std::min<u64>((std::min(end, most) - from) >> 10, 0xffffffff));
-}
-u32 mem_lower(const Platform& p) { return ram_kib(p, 0, 0xa0000); }
-u32 mem_upper(const Platform& p) { return ram_kib(p, 1 << 20, ~u64{0}); }
+u32 mem_lower(const Platform& p) { return static_cast<u32>(contiguous_ram(p, 0, 0xa0000) >> 10); }
+u32 mem_upper(const Platform& p) { return static_cast<u32>(std::min<u64>(contiguous_ram(p, 1 << 20, ~u64{0}) >> 10, 0xffffffff)); }
 
 /// Address fields of a header: how files that are not ELF say where they go.
 void place_by_addresses(Loading& l, std::size_t header, u32 header_addr, u32 load_addr, u32 load_end, u32 bss_end) {
@@ -144,7 +134,8 @@ void load_multiboot2(Loading& l, std::size_t header) {
       case 1:                                             // information request
         for (unsigned i = 0; 8 + 4 * i + 4 <= size; ++i) {
           u32 want = field(i);
-          bool given = want <= 6 || want == 14 || want == 15 || want == 21;
+          // Not given: the BIOS boot device, a display, section headers (the image need not be ELF), APM, EFI, the network.
+          bool given = (want <= 6 && want != 5) || want == 14 || (want == 15 && l.p.rsdp_revision) || want == 21;
           if (!given && !optional) l.fail(fmt::format("its Multiboot2 header requires information of type {}, which is not given here", want));
         }
         break;
@@ -188,8 +179,10 @@ void load_multiboot2(Loading& l, std::size_t header) {
     for (const E820Range& e : l.p.e820) b.b64(e.first), b.b64(e.size), b.b32(static_cast<u32>(e.type)), b.b32(0);
   });
   for (const Blob& t : build_firmware(l.p))
-    if (t.name == "RSDP")   // the old tag has the 20 bytes of revision 0
-      tag(l.p.rsdp_revision ? 15 : 14, [&] { b.append(std::span<const u8>(t.bytes).first(l.p.rsdp_revision ? 36 : 20)); });
+    if (t.name == "RSDP") {   // the old tag has the 20 bytes of revision 0, which begin the later ones, too
+      tag(14, [&] { b.append(std::span<const u8>(t.bytes).first(20)); });
+      if (l.p.rsdp_revision) tag(15, [&] { b.append(std::span<const u8>(t.bytes).first(36)); });
+    }
   if (base) tag(21, [&] { b.b32(base); });
   tag(0, [] {});
   b.put(0, b.size(), 4);

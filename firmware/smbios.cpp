@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// SMBIOS 2.8 tables and what a BIOS leaves in the first MiB.   SMBIOS "Structure definitions"
+/// SMBIOS 2.8 tables.   SMBIOS "Structure definitions"
 #include <algorithm>
 
 #include "bytes.hpp"
@@ -158,35 +158,6 @@ std::vector<Blob> smbios_tables(const Platform& p, const FirmwareLayout& l) {
   e.put(21, checksum(std::span<const u8>(e.b).subspan(16)), 1);
   e.put(4, checksum(e.b), 1);
   return {{Hpa(l.smbios), std::move(e.b), "SMBIOS entry point"}, {Hpa(table), std::move(s.out.b), "SMBIOS structures"}};
-}
-
-std::vector<Blob> bios_data(const Platform& p, const FirmwareLayout& l) {
-  std::vector<Blob> out;
-  Bytes ivt;                                // all vectors at an IRET, where PCs have had it
-  for (int i = 0; i < 256; ++i) ivt.b16(0xff53), ivt.b16(0xf000);
-  out.push_back({Hpa(0), std::move(ivt.b), "interrupt vectors"});
-
-  Bytes bda(0x100);
-  bda.put(0x00, 0x3f8, 2);                  // COM1
-  bda.put(0x0e, l.ebda >> 4, 2);            // EBDA segment, 0: none
-  bda.put(0x10, 0x0202, 2);                 // equipment: an FPU, one serial port
-  bda.put(0x13, l.base_memory_kib, 2);
-  bda.put(0x75, 0, 1);                      // no fixed disks
-  bda.put(0x7c, 1, 1);                      // COM1 time-out
-  out.push_back({Hpa(0x400), std::move(bda.b), "BIOS data area"});
-
-  if (l.ebda) {
-    Bytes ebda(0x400);
-    ebda.put(0, std::min<u64>((0xa0000 - l.ebda) >> 10, 0xff), 1);   // its size in KiB
-    out.push_back({Hpa(l.ebda), std::move(ebda.b), "EBDA"});
-  }
-  out.push_back({Hpa(0xfff53), {0xcf}, "IRET"});
-  Bytes top;                                // reset vector, date and model byte of an AT
-  top.b8(0xfa), top.b8(0xf4), top.b8(0xeb), top.b8(0xfd), top.b8(0);   // CLI; HLT; JMP to the HLT
-  top.text("01/01/24", 8);
-  top.b8(0), top.b8(0xfc), top.b8(0);
-  out.push_back({Hpa(0xffff0), std::move(top.b), "reset vector"});
-  return out;
 }
 
 }  // namespace vt::fw

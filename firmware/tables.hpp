@@ -8,7 +8,7 @@ namespace vt::fw {
 
 std::vector<Blob> acpi_tables(const Platform& p, const FirmwareLayout& l);
 std::vector<Blob> smbios_tables(const Platform& p, const FirmwareLayout& l);
-/// Interrupt vectors, BIOS data area, EBDA and the few bytes at the top of the first MiB.
+/// Interrupt vectors, BIOS data area, EBDA and the BIOS itself, up to the top of the first MiB (bios.cpp).
 std::vector<Blob> bios_data(const Platform& p, const FirmwareLayout& l);
 
 }  // namespace vt::fw

@@ -264,6 +264,7 @@ TEST_F(loaders, multiboot2_tags) {     // Multiboot2 "Boot information format"
   EXPECT_EQ(str(tags.at(3) + 16), "m arg");
   EXPECT_EQ(get(tags.at(6) + 8, 4), 24u);
   EXPECT_EQ(get(tags.at(6) + 4, 4), 16 + 24 * p.e820.size());
+  EXPECT_EQ(get(tags.at(14) + 4, 4), 8u + 20);
   EXPECT_EQ(get(tags.at(15) + 4, 4), 8u + 36);
   EXPECT_EQ(get(tags.at(21) + 8, 4), 0x200000u);
   EXPECT_EQ(get(tags.at(0) + 4, 4), 8u);
@@ -275,9 +276,25 @@ TEST_F(loaders, multiboot1_is_preferred) {
   EXPECT_EQ(run({file("k", make_elf(false, 0x200000, {{0x200000, 0x1000, h}})), "", {}, ""}).kernel_kind, "multiboot1");
 }
 
+TEST_F(loaders, a_protocol_can_be_chosen_among_those_that_the_file_offers) {
+  Data h = multiboot1_header(), h2 = multiboot2_header({});
+  h.insert(h.end(), h2.begin(), h2.end());
+  const std::string k = file("k", make_elf(false, 0x200000, {{0x200000, 0x1000, h}}));
+  EXPECT_EQ(run({k, "", {}, "", "multiboot2"}).kernel_kind, "multiboot2");
+  EXPECT_EQ(run({k, "", {}, "", "multiboot1"}).kernel_kind, "multiboot1");
+  auto wrong_by = [&](const std::string& f, const char* protocol) { return wrong(LoadRequest{f, "", {}, "", protocol}); };
+  EXPECT_EQ(wrong_by(k, "pvh"), "k: cannot be started by pvh; it offers multiboot1, multiboot2");
+  EXPECT_EQ(wrong_by(file("text", Data(100, 'x')), "linux"), "text: cannot be started by linux: it is of no known kind");
+}
+
 TEST_F(loaders, multiboot2_requirements_that_cannot_be_met) {
   auto k = [&](Data t) { return file("k", make_elf(false, 0x200000, {{0x200000, 0x1000, multiboot2_header({t})}})); };
   EXPECT_EQ(wrong(k(tag2(1, 0, {17}))), "k: its Multiboot2 header requires information of type 17, which is not given here");
+  EXPECT_EQ(wrong(k(tag2(1, 0, {5}))), "k: its Multiboot2 header requires information of type 5, which is not given here");
+  p.rsdp_revision = 0;
+  EXPECT_EQ(wrong(k(tag2(1, 0, {15}))), "k: its Multiboot2 header requires information of type 15, which is not given here");
+  EXPECT_EQ(wrong(k(tag2(1, 0, {1, 2, 3, 4, 6, 14}))), "loaded");
+  EXPECT_EQ(wrong(k(tag2(1, 1, {17, 99}))), "loaded");
   EXPECT_EQ(wrong(k(tag2(99, 0, {}))), "k: its Multiboot2 header requires tag 99, which is unknown");
   EXPECT_EQ(wrong(k(tag2(99, 1, {}))), "loaded");
   EXPECT_EQ(wrong(k(tag2(2, 0, {1}))), "k: its Multiboot2 header has a short tag of type 2");

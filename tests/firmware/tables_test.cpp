@@ -329,11 +329,32 @@ TEST(bios_data, says_where_base_memory_and_ebda_are) {
   EXPECT_EQ(m.find("_MP_", 0xf0000, 0x100000), 0u);
 }
 
-TEST(bios_data, interrupt_vectors_lead_to_an_iret) {
+TEST(bios_data, interrupt_vectors_lead_into_the_bios) {   // what the services do: guests/bare/bios.asm
   Memory m(standard());
-  for (u64 v = 0; v < 256; ++v) EXPECT_EQ(m.get(4 * v, 4), 0xf000ff53u);
+  for (u64 v = 0; v < 256; ++v) {
+    const u64 to = m.get(4 * v, 4);
+    EXPECT_EQ(to >> 16, 0xf000u);
+    EXPECT_GE(to & 0xffff, 0x8000u + 32 + 128 * 20) << "in the memory map";
+    if (v >= 0x78) { EXPECT_EQ(to, 0xf000ff53u); }
+  }
   EXPECT_EQ(m.get(0xfff53, 1), 0xcfu);
   EXPECT_EQ(m.get(0xffffe, 1), 0xfcu);
+}
+
+TEST(bios_data, the_map_that_int_15h_tells_is_the_platforms) {   // ACPI "INT 15H, E820H - Query System Address Map"
+  Platform p = standard();
+  Memory m(p);
+  ASSERT_EQ(m.get(0xf8002, 2), p.e820.size());
+  for (std::size_t i = 0; i < p.e820.size(); ++i) {
+    const u64 at = 0xf8020 + 20 * i;
+    EXPECT_EQ(m.get(at, 8), p.e820[i].first);
+    EXPECT_EQ(m.get(at + 8, 8), p.e820[i].size);
+    EXPECT_EQ(m.get(at + 16, 4), static_cast<u64>(p.e820[i].type));
+  }
+}
+
+TEST(bios_data, is_not_there_beside_a_rom) {
+  for (const Blob& b : build_firmware(standard(), false)) EXPECT_TRUE((b.at.v >= 0xf0000 && b.at.v < 0xf8000) || b.at.v >= 0x100000) << b.name;
 }
 
 TEST(firmware, is_the_same_every_time) {

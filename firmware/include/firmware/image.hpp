@@ -25,8 +25,9 @@ struct Image {
   std::vector<std::string> warnings;
 };
 
-/// ACPI tables, SMBIOS, BIOS data area, the tables' places in the platform's E820. Deterministic.
-std::vector<Blob> build_firmware(const Platform& p);
+/// ACPI tables, SMBIOS, the BIOS with its vectors and data area, the tables' places in the platform's E820. Deterministic.
+/// Without `bios` only the tables: what is needed beside a ROM of the user's own.
+std::vector<Blob> build_firmware(const Platform& p, bool bios = true);
 
 /// A file that cannot be loaded. `what()` reads: FILE: what is wrong, and what to do. (status 4)
 struct LoadError : std::runtime_error {
@@ -39,7 +40,10 @@ struct LoadRequest {
   std::string append;          ///< command line; the file name is put before it, as QEMU does
   std::vector<Module> modules; ///< Multiboot modules, file name before the arguments
   std::string initrd;          ///< for bzImage and PVH
+  std::string protocol;        ///< one of boot_protocols(), which the file has to offer; empty: the first that it does
 };
+/// As `Image::kernel_kind`, in the order in which a file's are tried.
+std::span<const char* const> boot_protocols();
 /// Reads the files and lays everything out in RAM of the platform's E820. Throws LoadError.
 Image load(const Platform& p, const LoadRequest& r);
 
