@@ -187,6 +187,7 @@ int main_checked(int argc, char** argv) {
   ReplayOptions replay_o;
   a = app.add_subcommand("replay", "A run once more, from its inputs and what was typed (status 5: it goes another way)");
   a->add_option("RUN", replay_o.run, "Run directory")->required();
+  a->add_option("--from", replay_o.from, "From the last checkpoint at or before this moment on (run --checkpoint-every), not from the beginning")->type_name("T");
   a->add_option("--to", replay_o.to, "Only to this moment: step number, 37%, console:'text', exit#N, sym:NAME ...")->type_name("T");
   a->add_flag("--verify", replay_o.verify, "Print nothing, but compare console, checkpoints and the state's hash at the end with those of the run");
   verb_action(*a, replay_o, result, replay);

@@ -136,7 +136,7 @@ struct GdbOptions {
 int debug(const GdbOptions& o);
 
 struct ReplayOptions {
-  std::string run, to;
+  std::string run, from, to;
   bool verify = false;
 };
 int replay(const ReplayOptions& o);

@@ -160,6 +160,22 @@ def diverging(where, run):
     done = vitrine("run", "--kernel", ECHO, "--memory", "64M", "-o", kept, "--console", "none", "--type", "3000=ab", "--checkpoint-every", 2000)
     done = vitrine("replay", kept, "--verify")
     check("checkpoints on the way are compared, too", done.returncode == 0, done.stderr)
+    late = []
+    whole = (kept / "console.txt").read_text()
+    steps = [k["step"] for k in manifest(kept)["checkpoints"][:-1]]
+    for step in (*steps[:12], *(s + 1 for s in steps[:3])):
+        done, printed = vitrine("replay", kept, "--from", step, "--verify"), vitrine("replay", kept, "--from", step)
+        late += [done.returncode, f"from the checkpoint at step {step - step % 2000:,}" in done.stderr, whole.endswith(printed.stdout.split("] ", 1)[-1])]
+    check("--from a checkpoint, in the middle of lines too: the same from there on", len(late) > 12 and set(late) <= {0, True}, (late, done.stderr, printed.stdout))
+    done = vitrine("replay", kept, "--verify", "--from", steps[2], "--to", steps[3])
+    check("--from and --to: as far as asked", done.returncode == 0 and "as far as asked" in done.stdout, done.stderr + done.stdout)
+    lines = whole.splitlines()
+    (kept / "console.txt").write_text("\n".join([*lines[:-1], lines[-1] + "!"]) + "\n")
+    done = vitrine("replay", kept, "--verify", "--from", steps[0])
+    check("--from, and another console: status 5", done.returncode == 5 and "it was" in done.stderr and "failed!" in done.stderr, done.stderr)
+    for args, words in ((["--from", 1999], "no checkpoint at or before step 1,999; make it with --checkpoint-every"), (["--from", steps[3], "--to", 100], "--to 100: lies before --from")):
+        done = vitrine("replay", kept, *args)
+        check(f"replay {args[0]} {args[1]} ...: status 2, and says so", done.returncode == 2 and words in done.stderr, done.stderr)
     done = vitrine("replay", run, "--verify", "--to", "50%")
     check("--to: as far as asked", done.returncode == 0 and "as far as asked" in done.stdout, done.stderr + done.stdout)
     for name, args, status, words in [
