@@ -5,6 +5,7 @@ made again without the network is the same one, also in its middle, from checkpo
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import rsp   # noqa: E402
 from command import VITRINE, check, end, inputs, vitrine   # noqa: E402
 
 NET = pathlib.Path(os.environ["BUILD"]) / "bare/net"
@@ -84,6 +86,42 @@ def talking(where):
         capture = (d / "network.pcap").read_bytes()
         check("the capture has all of it", capture[:24] == PCAP and all(bytes.fromhex(i["bytes"]) in capture for i in come) and b"hello" in capture, capture[:24])
     return where / "talkFalse"
+
+
+def again_in_pieces(run):
+    """A debugger on the finished run: forwards and backwards across what came, by steps and by breakpoints where the card's DMA happens while all waits."""
+    m = manifest(run)
+    server = rsp.Server(VITRINE, "gdb", run, "--serve", 0)
+    c = rsp.Client(server.port)
+    c("qSupported:swbreak+")
+    choice = random.Random(1)
+    for k in range(60):
+        if k % 3:
+            c(choice.choice(("vCont;s:1", "vCont;s:1", "bs", "vCont;c", "bc")))
+        else:
+            c.monitor(f"goto {choice.randrange(m['steps'])}")
+    c.monitor("goto end")
+    check("after steps, jumps and ways back in a debugger the end is that of the run", c.monitor("hash").strip() == m["state_hash"], c.monitor("hash"))
+    # The last frame's bytes land in memory while every processor waits: a watchpoint stops there.
+    last = bytes.fromhex(inputs(run)[-1]["bytes"])
+    memory = run.parent / "memory"
+    vitrine("memory", run, "-o", memory, "0x0-0x1ffffff")
+    at = memory.read_bytes().rindex(last)
+    c.monitor("goto 0")
+    c(f"Z2,{at + 42:x},4")
+    stops = []
+    while len(stops) < 100:
+        stops.append(c("vCont;c"))
+        if "watch" not in stops[-1]:
+            break
+    check("a watchpoint on what the card writes", sum("watch" in s for s in stops) >= 1, stops[:5])
+    c(f"z2,{at + 42:x},4")
+    c.monitor("goto end")
+    check("and on to the same end", c.monitor("hash").strip() == m["state_hash"], c.monitor("hash"))
+    c.close()
+    server.end()
+    done = vitrine("trace", run, "--from", "50%", "--to", "end", "--event", "interrupt", "--json")
+    check("trace across what came", done.returncode == 0 and json.loads(done.stdout.splitlines()[-1]).get("state_hash") == m["state_hash"], done.stderr)
 
 
 def exact(where):
@@ -171,6 +209,12 @@ def options(where):
           and manifest(where / "own")["network"]["capture"] == f"{where}/own.pcap", done.stderr)
     full = run(where / "full", "ping=1", net="user,pcap=/dev/full")
     check("a disk that is full is told of", full.returncode == 1 and "/dev/full: could not be written completely" in full.stderr, (full.returncode, full.stderr))
+    hashes = []
+    for n, (card, net) in enumerate((("virtio-net", None), ("virtio-net", "user"))):
+        d = where / f"idle{n}"
+        done = vitrine("run", "--kernel", NET.parent / "echo", "--device", card, *(["--net", net] if net else []), "--memory", "64M", "--console", "none", "-o", d)
+        hashes.append((done.returncode, manifest(d)["state_hash"], manifest(d)["host"]["elapsed_seconds"] < 10))
+    check("a guest that does not use its card runs as without --net, and time skips", hashes[0] == hashes[1] and hashes[1][2], hashes)
     for more, cards in (([], 1), (["--device", "virtio-net,at=00:0a.0"], 1), (["--device", "virtio-net"] * 2, 2)):
         run(where / "cards", "ping=1", *more)
         found = [f["bdf"] for f in json.loads((where / "cards/platform.json").read_text())["pci"] if f["model"] == "virtio-net"]
@@ -182,7 +226,7 @@ def options(where):
 def main():
     with tempfile.TemporaryDirectory(prefix="vitrine-network-") as name:
         where = pathlib.Path(name)
-        talking(where)
+        again_in_pieces(talking(where))
         exact(where)
         leaving(where)
         hostile(where)
