@@ -66,7 +66,7 @@ void InputLog::give(emu::Machine& m, Arrival in) {
     const std::string line = line_of(in);
     ok_ = file_ && std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0;
   }
-  all_.push_back(std::move(in));
+  if (!in.card) all_.push_back(std::move(in));
 }
 
 bool InputLog::finish() {

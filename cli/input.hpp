@@ -29,8 +29,9 @@ class InputLog {
   InputLog& operator=(const InputLog&) = delete;
   /// Every input from now on is appended to this file at once; the first one makes it.
   void keep(const std::string& file) { path_ = file; }
-  /// Gives it to the machine, now, and remembers it.
+  /// Gives it to the machine, now, and records it.
   void give(emu::Machine& m, Arrival in);
+  /// All but frames, which can be many: for a debugger that goes back while the run is made, which has no network.
   const std::vector<Arrival>& all() const { return all_; }
   bool finish();   ///< false: not everything could be written
 
