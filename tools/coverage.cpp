@@ -17,6 +17,7 @@
 #include "cpu/rows.hpp"
 #include "emu/machine.hpp"
 #include "vmx/capabilities.hpp"
+#include "vmx/entry_checks.hpp"
 #include "vtd/registers.hpp"
 
 namespace vt {
@@ -122,6 +123,19 @@ void vmx(Text& out) {
   out += fmt::format("\n{} fields.\n\n", std::size(cpu::kFields));
 }
 
+void vmx_rules(Text& out) {
+  out += "## VM-entry checks\n\nIn the order in which they are made. Each has a case that breaks it (tests/cpu/vmx_checks_test.cpp).\n\n"
+         "| section of the manual | rule | then |\n|---|---|---|\n";
+  const std::pair<cpu::EntryRules, const char*> groups[] = {
+      {cpu::EntryRules::controls, "VMfail, error 7"}, {cpu::EntryRules::host, "VMfail, error 8"}, {cpu::EntryRules::guest, "exit 33"}};
+  for (auto& [which, then] : groups)
+    for (auto& r : cpu::entry_rules(which))
+      out += fmt::format("| {} | {} | {}{} |\n", r.section, r.rule, then, which == cpu::EntryRules::guest ? fmt::format(", qualification {}", r.qualification) : "");
+  out += "\n## VM-exit reasons\n\nThose that can come; each has a guest that makes it (tests/cpu/vmx_rules_test.cpp, task_test.cpp).\n\n| number | reason | when |\n|---:|---|---|\n";
+  for (auto& r : cpu::exit_rows()) out += fmt::format("| {} | {} | {} |\n", static_cast<unsigned>(r.reason), r.name, r.when);
+  out += "\n";
+}
+
 void vtd_registers(Text& out) {
   static constexpr const char* kNeeds[] = {"", "ECAP.EIM", "ECAP.QI", "ECAP.QI and EIM", "ECAP.IR", "CAP.PLMR or PHMR", "CAP.PLMR", "CAP.PHMR", "CAP.AFL"};
   out += "## VT-d registers\n\nThe capabilities are the platform description's; without those named, a register's place is reserved.\n\n"
@@ -162,6 +176,7 @@ Text everything() {
   features(out);
   msrs(out);
   vmx(out);
+  vmx_rules(out);
   vtd_registers(out);
   devices(out);
   return out;

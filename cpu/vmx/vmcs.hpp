@@ -98,4 +98,11 @@ u64 displacement(const Cpu& c, const Insn& i);            ///< exit qualificatio
 
 constexpr bool canonical(u64 v) { return static_cast<u64>(sext(v, 48)) == v; }
 
+/// An exit reason that can come here. Sorted.
+struct ExitRow {
+  ExitReason reason;
+  const char *name, *when;
+};
+std::span<const ExitRow> exit_rows();
+
 }  // namespace vt::cpu

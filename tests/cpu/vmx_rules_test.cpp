@@ -363,5 +363,110 @@ TEST(vmx_abort, a_32_bit_host) {
   EXPECT_EQ(c.activity, Activity::shutdown);
 }
 
+// --- every exit reason ----------------------------------------------------------------------------------------------
+
+struct ExitCase { ExitReason reason; Bytes code; u64 qualification; u32 length; void (*change)(M&); };
+/// The guest's RAX is 0, RBX kData, RCX 0x277. Length 0: not looked at.
+const std::vector<ExitCase>& exit_cases() {
+  using enum ExitReason;
+  static const auto pending_interrupt = [](M& m) { m.cpu->apic.write_base(0xfee00100), m.pic_level = true, m.cpu->pic_line(true); };
+  static const std::vector<ExitCase> cases = {
+      {exception_nmi, {0x0f, 0x0b}, 0, 0, [](M& m) { m.set(F::EXCEPTION_BITMAP, 1u << UD); }},
+      {exception_nmi, {0x8b, 0x04, 0x25, 0, 0, 0, 0x7f}, 0x7f000000, 0, [](M& m) { m.set(F::EXCEPTION_BITMAP, 1u << PF); }},
+      {exception_nmi, {0x90}, 0x4000, 0, [](M& m) { m.set(F::EXCEPTION_BITMAP, 1u << DB); m.add(F::GUEST_RFLAGS, rflags::TF); }},
+      {external_interrupt, {0x90}, 0, 0, [](M& m) { m.add(F::PIN_BASED_VM_EXEC_CONTROL, pin_ctl::external_interrupt); pending_interrupt(m); }},
+      {triple_fault, {0x0f, 0x0b}, 0, 0, [](M& m) { m.set(F::GUEST_IDTR_LIMIT, 0); }},
+      {init, {0x90}, 0, 0, [](M& m) { m.cpu->init_pending = true; }},
+      {sipi, {0x90}, 0x12, 0, [](M& m) { m.set(F::GUEST_ACTIVITY_STATE, 3); }},
+      {interrupt_window, {0x90}, 0, 0, [](M& m) { proc(m, proc_ctl::interrupt_window); m.add(F::GUEST_RFLAGS, rflags::IF); }},
+      {nmi_window, {0x90}, 0, 0, [](M& m) { m.add(F::PIN_BASED_VM_EXEC_CONTROL, pin_ctl::nmi | pin_ctl::virtual_nmis); proc(m, proc_ctl::nmi_window); }},
+      {cpuid, {0x0f, 0xa2}, 0, 2, nullptr},
+      {hlt, {0x90, 0xf4}, 0, 1, nullptr},
+      {invd, {0x0f, 0x08}, 0, 2, nullptr},
+      {invlpg, {0x0f, 0x01, 0x3b}, M::kData, 3, [](M& m) { proc(m, proc_ctl::invlpg); }},
+      {rdpmc, {0x0f, 0x33}, 0, 2, [](M& m) { proc(m, proc_ctl::rdpmc); }},
+      {rdtsc, {0x0f, 0x31}, 0, 2, [](M& m) { proc(m, proc_ctl::rdtsc); }},
+      {vmcall, {0x0f, 0x01, 0xc1}, 0, 3, nullptr},
+      {vmclear, {0x66, 0x0f, 0xc7, 0x73, 8}, 8, 5, nullptr},
+      {vmlaunch, {0x0f, 0x01, 0xc2}, 0, 3, nullptr},
+      {vmptrld, {0x0f, 0xc7, 0x33}, 0, 3, nullptr},
+      {vmptrst, {0x0f, 0xc7, 0x7b, 0x80}, ~u64{0x7f}, 4, nullptr},
+      {vmread, {0x0f, 0x78, 0xc0}, 0, 3, nullptr},
+      {vmresume, {0x0f, 0x01, 0xc3}, 0, 3, nullptr},
+      {vmwrite, {0x0f, 0x79, 0xc0}, 0, 3, nullptr},
+      {vmxoff, {0x0f, 0x01, 0xc4}, 0, 3, nullptr},
+      {vmxon, {0xf3, 0x0f, 0xc7, 0x33}, 0, 4, nullptr},
+      {cr_access, {0x0f, 0x22, 0xd8}, 3, 3, [](M& m) { proc(m, proc_ctl::cr3_load); }},
+      {cr_access, {0x0f, 0x20, 0xdb}, 3 | 1 << 4 | 3 << 8, 3, [](M& m) { proc(m, proc_ctl::cr3_store); }},
+      {cr_access, {0x0f, 0x06}, 2 << 4, 2, [](M& m) { m.set(F::CR0_GUEST_HOST_MASK, cr0::TS); m.set(F::CR0_READ_SHADOW, cr0::TS); }},
+      {cr_access, {0x0f, 0x01, 0xf3}, 3 << 4, 3, [](M& m) { m.cpu->r[3] = 0; m.set(F::CR0_GUEST_HOST_MASK, cr0::MP); m.set(F::CR0_READ_SHADOW, cr0::MP); }},
+      {cr_access, {0x44, 0x0f, 0x22, 0xc0}, 8, 4, [](M& m) { proc(m, proc_ctl::cr8_load); }},
+      {cr_access, {0x44, 0x0f, 0x20, 0xc0}, 8 | 1 << 4, 4, [](M& m) { proc(m, proc_ctl::cr8_store); }},
+      {dr_access, {0x0f, 0x21, 0xfb}, 7 | 1 << 4 | 3 << 8, 3, [](M& m) { proc(m, proc_ctl::mov_dr); }},
+      {io, {0xe4, 0x80}, 0x80'0048, 2, [](M& m) { m.poke<u8>(M::kIoA + 0x10, 1); }},
+      {rdmsr, {0x0f, 0x32}, 0, 2, [](M& m) { m.drop(F::CPU_BASED_VM_EXEC_CONTROL, proc_ctl::msr_bitmaps); }},
+      {wrmsr, {0x0f, 0x30}, 0, 2, [](M& m) { m.drop(F::CPU_BASED_VM_EXEC_CONTROL, proc_ctl::msr_bitmaps); }},
+      {entry_guest_state, {0x90}, 0, 0, [](M& m) { m.set(F::GUEST_RFLAGS, 0); }},
+      {entry_guest_state, {0x90}, 4, 0, [](M& m) { m.set(F::VMCS_LINK_POINTER, M::kVmcs); }},
+      {entry_msr_load, {0x90}, 2, 0, [](M& m) {
+         m.set(F::VM_ENTRY_MSR_LOAD_COUNT, 2), m.set(F::VM_ENTRY_MSR_LOAD_ADDR, M::kList);
+         m.poke<u64>(M::kList, 0x277), m.poke<u64>(M::kList + 8, m.cpu->msr.pat), m.poke<u64>(M::kList + 16, 0x8b);
+       }},
+      {mwait, {0x0f, 0x01, 0xc9}, 0, 3, [](M& m) { proc(m, proc_ctl::mwait); m.cpu->msr.misc_enable |= 1u << 18; }},
+      {monitor, {0x0f, 0x01, 0xc8}, 0, 3, [](M& m) { proc(m, proc_ctl::monitor); m.cpu->msr.misc_enable |= 1u << 18; }},
+      {pause, {0xf3, 0x90}, 0, 2, [](M& m) { proc(m, proc_ctl::pause); }},
+      {tpr_below_threshold, {0x44, 0x0f, 0x22, 0xc0}, 0, 0, [](M& m) {
+         proc(m, proc_ctl::tpr_shadow), m.set(F::VIRTUAL_APIC_ADDR, 0x65000), m.set(F::TPR_THRESHOLD, 4), m.poke<u8>(0x65080, 0x50);
+       }},
+      {apic_access, {0x8b, 0x83, 0, 1, 0, 0}, 0x100, 0, [](M& m) { proc(m, proc_ctl::tpr_shadow), m.set(F::VIRTUAL_APIC_ADDR, 0x65000), proc2(m, proc2_ctl::apic_access), m.set(F::APIC_ACCESS_ADDR, M::kData); }},
+      {gdtr_idtr, {0x0f, 0x01, 0x1b}, 0, 3, [](M& m) { proc2(m, proc2_ctl::descriptor_table); }},
+      {ldtr_tr, {0x0f, 0x00, 0xc8}, 0, 3, [](M& m) { proc2(m, proc2_ctl::descriptor_table); }},
+      {ept_violation, {0x89, 0x03}, 0x182, 0, [](M& m) { m.identity_ept(); m.poke<u64>(m.ept_entry(M::kData), 0); }},
+      {ept_misconfig, {0x89, 0x03}, 0, 0, [](M& m) { m.identity_ept(); m.poke<u64>(m.ept_entry(M::kData), 2); }},
+      {invept, {0x66, 0x0f, 0x38, 0x80, 0x03}, 0, 5, nullptr},
+      {rdtscp, {0x0f, 0x01, 0xf9}, 0, 3, [](M& m) { proc(m, proc_ctl::rdtsc); }},
+      {preemption_timer, {0xeb, 0xfe}, 0, 0, [](M& m) { m.add(F::PIN_BASED_VM_EXEC_CONTROL, pin_ctl::preemption_timer); m.set(F::VMX_PREEMPTION_TIMER_VALUE, 3); }},
+      {invvpid, {0x66, 0x0f, 0x38, 0x81, 0x03}, 0, 5, nullptr},
+      {wbinvd, {0x0f, 0x09}, 0, 2, [](M& m) { proc2(m, proc2_ctl::wbinvd); }},
+      {xsetbv, {0x0f, 0x01, 0xd1}, 0, 3, nullptr},
+      {rdrand, {0x0f, 0xc7, 0xf0}, 0, 3, [](M& m) { proc2(m, proc2_ctl::rdrand); }},
+      {invpcid, {0x66, 0x0f, 0x38, 0x82, 0x03}, 0, 5, [](M& m) { proc2(m, proc2_ctl::invpcid); proc(m, proc_ctl::invlpg); }},
+      {rdseed, {0x0f, 0xc7, 0xf8}, 0, 3, [](M& m) { proc2(m, proc2_ctl::rdseed); }},
+  };
+  return cases;
+}
+
+TEST(vmx_exit, every_reason_with_qualification_and_length) {  // SDM 3C "Exit Qualification", "Information for VM Exits Due to Instruction Execution"
+  for (const ExitCase& t : exit_cases()) {
+    const unsigned number = static_cast<unsigned>(t.reason);
+    SCOPED_TRACE(number);
+    M m({"+rdrand", "+rdseed", "+invpcid", "+monitor"});
+    m.fill();
+    m.cpu->r[0] = 0, m.cpu->r[3] = M::kData, m.cpu->r[1] = 0x277;
+    if (t.change) t.change(m);
+    m.cpu->want_attention();
+    if (t.reason == ExitReason::init || t.reason == ExitReason::external_interrupt) m.cpu->flags &= ~rflags::IF;
+    m.launch(t.code);
+    if (t.reason == ExitReason::sipi) {
+      m.cpu->sipi_pending = true, m.cpu->sipi_vector = 0x12, m.cpu->want_attention();
+      m.cpu->run(10);
+    }
+    EXPECT_EQ(m.get(F::VM_EXIT_REASON) & 0xffff, number);
+    EXPECT_EQ(m.get(F::VM_EXIT_REASON) >> 31, t.reason == ExitReason::entry_guest_state || t.reason == ExitReason::entry_msr_load);
+    EXPECT_EQ(m.get(F::EXIT_QUALIFICATION), t.qualification);
+    if (t.length) {
+      EXPECT_EQ(m.get(F::VM_EXIT_INSTRUCTION_LENGTH), t.length);
+    }
+  }
+}
+
+TEST(vmx_exit, every_reason_that_can_come_has_a_case) {
+  for (const ExitRow& row : exit_rows()) {
+    const auto& cases = exit_cases();
+    const bool here = std::any_of(cases.begin(), cases.end(), [&](const ExitCase& t) { return t.reason == row.reason; });
+    EXPECT_TRUE(here || row.reason == ExitReason::task_switch) << row.name << " (task switches: task_test.cpp)";
+  }
+}
+
 }  // namespace
 }  // namespace vt::cpu
