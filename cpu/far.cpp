@@ -336,7 +336,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
       if ((v[2] & rflags::TF) || ((v[2] & rflags::IF) && (flags & rflags::VIP))) return gp(0);
       set_sp(r[4] + 3 * width);
       const u64 vif = v[2] & rflags::IF ? rflags::VIF : 0;
-      load_flags(*this, (v[2] & 0xffff) | vif, (0xffff & ~(rflags::IF | rflags::IOPL)) | rflags::VIF);
+      load_flags(*this, (v[2] & 0xffff) | vif, (0xffff & kDefinedFlags & ~(rflags::IF | rflags::IOPL)) | rflags::VIF);
     } else {
       set_sp(r[4] + 3 * width);
       load_flags(*this, v[2], in_width & ~(rflags::IOPL | rflags::VM | rflags::VIF | rflags::VIP));
