@@ -161,9 +161,9 @@ template <class C>
 bool debug_register(C& c, const Insn& i, bool from, unsigned& n) {
   n = i.reg;
   if (n > 7 || ((n == 4 || n == 5) && (c.cr4 & cr4::DE))) return c.ud(), false;
-  if (n == 4 || n == 5) n += 2;
   if (c.cpl() != 0) return c.gp(0), false;
-  if (c.non_root() && intercept_dr(c, i, n, from)) return false;
+  if (c.non_root() && intercept_dr(c, i, n, from)) return false;  // the number that the instruction has, DR4 and DR5 too
+  if (n == 4 || n == 5) n += 2;
   if (c.dr[7] & 0x2000) {  // general detect
     c.raise(DB);
     c.fault.qualification = 1 << 13;

@@ -402,6 +402,7 @@ const std::vector<ExitCase>& exit_cases() {
       {cr_access, {0x0f, 0x01, 0xf3}, 3 << 4, 3, [](M& m) { m.cpu->r[3] = 0; m.set(F::CR0_GUEST_HOST_MASK, cr0::MP); m.set(F::CR0_READ_SHADOW, cr0::MP); }},
       {cr_access, {0x44, 0x0f, 0x22, 0xc0}, 8, 4, [](M& m) { proc(m, proc_ctl::cr8_load); }},
       {cr_access, {0x44, 0x0f, 0x20, 0xc0}, 8 | 1 << 4, 4, [](M& m) { proc(m, proc_ctl::cr8_store); }},
+      {dr_access, {0x0f, 0x23, 0xeb}, 5 | 3 << 8, 3, [](M& m) { proc(m, proc_ctl::mov_dr); }},
       {dr_access, {0x0f, 0x21, 0xfb}, 7 | 1 << 4 | 3 << 8, 3, [](M& m) { proc(m, proc_ctl::mov_dr); }},
       {io, {0xe4, 0x80}, 0x80'0048, 2, [](M& m) { m.poke<u8>(M::kIoA + 0x10, 1); }},
       {rdmsr, {0x0f, 0x32}, 0, 2, [](M& m) { m.drop(F::CPU_BASED_VM_EXEC_CONTROL, proc_ctl::msr_bitmaps); }},
