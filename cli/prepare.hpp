@@ -33,7 +33,8 @@ struct Prepared {
   hv::Kernel kernel;
   std::optional<hv::Symbols> symbols;
   std::vector<std::shared_ptr<RawImage>> disks;   ///< in the platform's order
-  emu::Backends backends() const { return {{disks.begin(), disks.end()}}; }
+  emu::Backends backends() const { return {{disks.begin(), disks.end()}, com2}; }
+  emu::SerialSink* com2 = nullptr;                ///< who takes what the second serial port sends
 };
 Prepared prepare(const RunOptions& o);
 /// The same on a platform that stands already; `inputs` stays empty.

@@ -286,17 +286,20 @@ int run(const RunOptions& o) {
   ConsoleTap tap(&console);
   gdb::Frontier frontier;
   gdb::NewBytes new_bytes(tap, frontier);
+  Console console2(Console::Mode::none);
+  gdb::NewBytes new_bytes2(console2, frontier);
+  p.com2 = &new_bytes2;
   emu::Machine m(p.platform, new_bytes, p.backends());
-  if (debugger) new_bytes.of(m);
-  console.clock([&m] { return static_cast<vtd::Outside&>(m).step(); });
+  if (debugger) new_bytes.of(m), new_bytes2.of(m);
+  for (Console* c : {&console, &console2}) c->clock([&m] { return static_cast<vtd::Outside&>(m).step(); });
   m.load(p.firmware, p.image);
   for (auto& w : p.image.warnings) print_warning(w);
   p.firmware.clear(), p.image.blobs.clear();
   std::optional<hv::Symbols> debug_symbols = p.symbols;
   if (debugger && debug_symbols) {
-    new_bytes.muted = true;
+    new_bytes.muted = new_bytes2.muted = true;
     for (auto& x : gdb::find_moved(m, *debug_symbols, debug_symbols->file(), [&](u64 to) { m.run(to); })) debug_symbols->also_at(x);
-    new_bytes.muted = false;
+    new_bytes.muted = new_bytes2.muted = false;
   }
   Recorder recorder(m.stop(), until);
   m.watch(&recorder);
@@ -316,6 +319,7 @@ int run(const RunOptions& o) {
     dir->write(kPlatform, fw::to_json(p.platform));
     dir->write(kManifest, manifest_text(manifest));
     console.keep(dir->file(kConsole));
+    if (p.platform.com2) console2.keep(dir->file(kConsole2));
     recorder.keep(dir->file(kEvents));
     inputs.keep(dir->file(kInput));
     if (net && !network) network.emplace(m, dir->file(net->capture = kCapture));
@@ -387,7 +391,7 @@ int run(const RunOptions& o) {
   conditions.at_end(m);
   int status = conditions.status(exit_status(m.stop(), until));
   if (conditions.any()) manifest["condition"] = conditions.json();
-  const bool console_ok = console.finish(), events_ok = recorder.finish(), inputs_ok = inputs.finish(), capture_ok = !network || network->finish();
+  const bool console_ok = console.finish() & console2.finish(), events_ok = recorder.finish(), inputs_ok = inputs.finish(), capture_ok = !network || network->finish();
   if (wants_processors(m.stop().reason())) {
     std::string text;
     for (unsigned n = 0; n < m.cpus(); ++n) text += processor_text(m, n, p.symbols ? &*p.symbols : nullptr);

@@ -43,7 +43,7 @@ void RunDir::create() {
   if (e) throw UsageError(fmt::format("-o {}: cannot be made ({})", path_, e.message()));
   for (auto& f : fs::directory_iterator(path_, e))
     if (const std::string name = f.path().filename().string(); name.starts_with("disk") && name.ends_with(".overlay")) fs::remove(f.path(), e);
-  for (const char* old : {kManifest, kPlatform, kConsole, kEvents, kInput, kCapture, kEndCheckpoint}) fs::remove(file(old), e);
+  for (const char* old : {kManifest, kPlatform, kConsole, kConsole2, kEvents, kInput, kCapture, kEndCheckpoint}) fs::remove(file(old), e);
 }
 
 void RunDir::write(const std::string& name, const std::string& text) const {

@@ -23,6 +23,7 @@ class RunDir {
 inline constexpr const char* kManifest = "manifest.json";
 inline constexpr const char* kPlatform = "platform.json";
 inline constexpr const char* kConsole = "console.txt";
+inline constexpr const char* kConsole2 = "console2.txt";   ///< the second serial port's, where there is one
 inline constexpr const char* kEvents = "events.vit";
 inline constexpr const char* kInput = "input.jsonl";
 inline constexpr const char* kCapture = "network.pcap";

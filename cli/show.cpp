@@ -23,6 +23,7 @@ constexpr ShowView kViews[] = {
   {"pci", "[BDF]", "functions; of one, its configuration space", show_pci},
   {"iommu", "", "registers, fault records and counters of the VT-d units", show_iommu},
   {"irq", "", "interrupts from source to processor: local APICs, pins, MSI, remapping entries", show_interrupts},
+  {"screen", "[text | ansi | html]", "what the VGA shows in a text mode", show_screen},
   {"events", "[N]", "the last N events of the machine (20)", show_events},
 };
 

@@ -51,6 +51,8 @@ Shown show_pci(const Look&, const Words&);
 Shown show_iommu(const Look&, const Words&);
 Shown show_interrupts(const Look&, const Words&);
 Shown show_events(const Look&, const Words&);
+// screen (show_screen.cpp)
+Shown show_screen(const Look&, const Words&);
 /// A word as a number up to `most`, or what it is otherwise. Throws UsageError.
 u64 count_of(const Words& w, std::size_t at, u64 otherwise, u64 most);
 

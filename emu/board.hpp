@@ -5,6 +5,7 @@
 #include "devices/byte_device.hpp"
 #include "devices/debug_ports.hpp"
 #include "devices/hpet.hpp"
+#include "devices/i8042.hpp"
 #include "devices/ioapic.hpp"
 #include "devices/pic8259.hpp"
 #include "devices/pit8254.hpp"
@@ -12,6 +13,7 @@
 #include "devices/rtc146818.hpp"
 #include "devices/serial_line.hpp"
 #include "devices/uart16550.hpp"
+#include "devices/vga.hpp"
 #include "emu/machine.hpp"
 #include "pci/ahci.hpp"
 #include "pci/config.hpp"
@@ -40,6 +42,8 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
  public:
   Board(Machine& m, SerialSink& console);
   void state(Ar& ar);
+  /// As firmware leaves the devices when it starts a kernel.
+  void post();
 
   /// The 8259 pair's INTR, as LINT0 of the bootstrap processor sees it.
   struct Intr final : IrqLine {
@@ -70,10 +74,13 @@ class Board final : public InterruptBus, public HpetRoutes, public pci::BarMappe
   ApmPort apm;
   ResetRegister reset_register;
   Port92 port92;
-  I8042 i8042;
-  PostPort post;
+  PostPort post_port;
   DebugConsole debug_console;
   ExitDevice exit_device;
+  std::unique_ptr<I8042> i8042;                  ///< null, like the next ones: the platform has none
+  std::unique_ptr<Uart16550> com2;
+  std::unique_ptr<Vga> vga;
+  std::unique_ptr<VgaMemory> vga_memory;
   std::vector<std::unique_ptr<Disk>> disks;
   std::vector<std::unique_ptr<Device>> isa_devices;   ///< the description's, at fixed ports
   pci::ConfigSpace config;

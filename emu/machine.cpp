@@ -117,6 +117,7 @@ void Machine::load(const std::vector<fw::Blob>& firmware, const fw::Image& image
       c.seg[s].sel = s == cpu::CS ? 0x10 : 0x18;  // Linux boot protocol: __BOOT_CS, __BOOT_DS
       c.seg[s].ar = s == cpu::CS ? 0xc09b : 0xc093;
     }
+    board_->post();
     c.rip = e.eip, c.r[0] = e.eax, c.r[3] = e.ebx, c.r[6] = e.esi, c.r[4] = e.esp;
   }
   c.update();
@@ -126,6 +127,7 @@ pci::ConfigSpace& Machine::pci() { return board_->config; }
 const std::vector<NetworkCard*>& Machine::network_cards() const { return board_->cards; }
 const std::vector<std::unique_ptr<Disk>>& Machine::disks() const { return board_->disks; }
 const IoApic& Machine::ioapic() const { return board_->ioapic; }
+const Vga* Machine::vga() const { return board_->vga.get(); }
 void Machine::type(u8 byte) { board_->serial.type(byte); }
 u64 Machine::retired() const {
   u64 n = 0;

@@ -76,7 +76,7 @@ std::vector<u8> fadt(const Platform& p, u64 facs, u64 dsdt) {
   t.zeros(4);             // FLUSH_SIZE, FLUSH_STRIDE: WBINVD works
   t.zeros(4);             // DUTY_OFFSET, DUTY_WIDTH, DAY_ALRM, MON_ALRM
   t.b8(0x32);             // CENTURY
-  t.b16(1 | 4);           // IAPC_BOOT_ARCH: LEGACY_DEVICES, VGA Not Present
+  t.b16(1 | (p.i8042 ? 2 : 0) | (p.vga ? 0 : 4));   // IAPC_BOOT_ARCH: LEGACY_DEVICES, 8042, VGA Not Present
   t.b8(0);
   constexpr u32 kWbinvd = 1, kProcC1 = 1 << 2, kPwrButton = 1 << 4, kSlpButton = 1 << 5, kFixRtc = 1 << 6, kResetRegSup = 1 << 10;
   t.b32(kWbinvd | kProcC1 | kPwrButton | kSlpButton | kFixRtc | kResetRegSup);
@@ -219,11 +219,23 @@ void patch_window(Bytes& t, u8 tag, unsigned width, const Range& r) {
   CHECK(false, "the DSDT has no such window");
 }
 
-std::vector<u8> dsdt(const FirmwareLayout& l) {
+/// A device that the platform does not have: its _STA, which follows its name, says so.
+void absent(Bytes& t, std::string_view device) {
+  auto find = [&](std::string_view what, std::size_t from) {
+    return static_cast<std::size_t>(std::search(t.b.begin() + static_cast<std::ptrdiff_t>(from), t.b.end(), what.begin(), what.end()) - t.b.begin());
+  };
+  const std::size_t at = find(std::string_view("_STA\x0a\x0f", 6), find(device, kHeader));
+  CHECK(at < t.size(), "the DSDT has no such device");
+  t.b[at + 5] = 0;
+}
+
+std::vector<u8> dsdt(const Platform& p, const FirmwareLayout& l) {
   Bytes t;
   t.b.assign(std::begin(dsdt_aml_code), std::end(dsdt_aml_code));
   patch_window(t, 0x87, 4, l.pci32);
   patch_window(t, 0x8a, 8, l.pci64);
+  if (!p.i8042) absent(t, "KBD_");
+  if (!p.com2) absent(t, "COM2");
   return seal(std::move(t));
 }
 
@@ -268,7 +280,7 @@ std::vector<Blob> acpi_tables(const Platform& p, const FirmwareLayout& l) {
     return here;
   };
   out.push_back({Hpa(l.facs), facs(), "FACS"});
-  u64 dsdt_at = add(dsdt(l), "DSDT");
+  u64 dsdt_at = add(dsdt(p, l), "DSDT");
   std::vector<u64> all{add(fadt(p, l.facs, dsdt_at), "FACP"), add(madt(p), "APIC")};
   if (p.ecam) all.push_back(add(mcfg(p), "MCFG"));
   if (p.hpet) all.push_back(add(hpet(p), "HPET"));

@@ -17,7 +17,7 @@ constexpr u64 k1M = u64{1} << 20, k16M = u64{1} << 24, k4G = u64{1} << 32;
 constexpr u64 kSegment = 0xf0000, kBase = 0x8000;
 constexpr unsigned kDummy = 0xff53;   // an IRET, where PCs have had it
 // The block at the ROM's beginning.
-enum : std::size_t { kVectors = 0, kMapCount = 2, kExt88 = 4, kE801Low = 6, kE801High = 8, kLastBus = 10, kMap = 32 };
+enum : std::size_t { kVectors = 0, kMapCount = 2, kExt88 = 4, kE801Low = 6, kE801High = 8, kLastBus = 10, kKeyboard = 12, kMap = 32 };
 constexpr std::size_t kEntry = 20, kNamedVectors = 0x78;
 static_assert(sizeof bios_rom == 0x10000 - kBase);
 
@@ -39,6 +39,7 @@ Bytes rom(const Platform& p) {
   u8 last = 0;
   for (const PciFunction& f : p.pci) last = std::max({last, f.bdf.bus(), f.secondary_bus.value_or(0)});
   b.put(kLastBus, last, 2);
+  b.put(kKeyboard, p.i8042, 2);
   std::size_t at = kMap;
   for (const E820Range& e : p.e820) {
     b.put(at, e.first, 8), b.put(at + 8, e.size, 8), b.put(at + 16, static_cast<u32>(e.type), 4);
@@ -56,7 +57,7 @@ std::vector<Blob> bios_data(const Platform& p, const FirmwareLayout& l) {
   const std::size_t table = get_le(code.b, kVectors, 2) - kBase;
   for (std::size_t i = 0; i < 256; ++i) {
     u64 to = i < kNamedVectors ? get_le(code.b, table + 2 * i, 2) : kDummy;
-    if (i == 0x10) to = kDummy;             // the video BIOS is the display adapter's, and there is none
+    if (i == 0x10 && !p.vga) to = kDummy;   // the video BIOS is the display adapter's
     ivt.b16(to), ivt.b16(kSegment >> 4);
   }
   out.push_back({Hpa(0), std::move(ivt.b), "interrupt vectors"});
@@ -64,13 +65,21 @@ std::vector<Blob> bios_data(const Platform& p, const FirmwareLayout& l) {
   Bytes bda(0x100);
   bda.put(0x00, 0x3f8, 2);                  // COM1
   bda.put(0x0e, l.ebda >> 4, 2);            // EBDA segment, 0: none
-  bda.put(0x10, 0x0202, 2);                 // equipment: an FPU, one serial port
+  if (p.com2) bda.put(0x02, 0x2f8, 2);
+  bda.put(0x10, 0x0002 | (p.com2 ? 2 : 1) << 9, 2);   // equipment: an FPU, serial ports, a display with a BIOS of its own
   bda.put(0x13, l.base_memory_kib, 2);
   bda.put(0x1a, 0x1e, 2), bda.put(0x1c, 0x1e, 2);   // keyboard buffer: empty
+  if (p.vga) {                              // mode 3, as the adapter stands
+    bda.put(0x49, 3, 1), bda.put(0x4a, 80, 2), bda.put(0x4c, 0x1000, 2);
+    bda.put(0x60, 0x0d0e, 2), bda.put(0x63, 0x3d4, 2), bda.put(0x65, 0x29, 1), bda.put(0x66, 0x30, 1);
+    bda.put(0x84, 24, 1), bda.put(0x85, 16, 2);
+    bda.put(0x87, 0x60, 1), bda.put(0x88, 0xf9, 1), bda.put(0x89, 0x11, 1);   // 256 KiB, colour, 400 lines
+  }
   bda.put(0x6c, ticks(p), 4);
   bda.put(0x75, 0, 1);                      // no fixed disks
-  bda.put(0x7c, 1, 1);                      // COM1 time-out
+  bda.put(0x7c, 1, 1), bda.put(0x7d, p.com2, 1);   // time-outs of COM1, COM2
   bda.put(0x80, 0x1e, 2), bda.put(0x82, 0x3e, 2);   // keyboard buffer: its place
+  if (p.i8042) bda.put(0x96, 0x10, 1);      // 101 keys
   out.push_back({Hpa(0x400), std::move(bda.b), "BIOS data area"});
 
   if (l.ebda) {

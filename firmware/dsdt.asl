@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The platform's differentiated definition block. The host bridge's memory windows are placeholders:
-// the firmware writes the ranges of the platform at hand into them (found by their order and type).
+// the firmware writes the ranges of the platform at hand into them (found by their order and type), and 0 into the _STA of
+// devices that it does not have.
 DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE ", 0x00000001)
 {
   Name (\_S5, Package () { 5, 5, 0, 0 })
@@ -93,6 +94,28 @@ DefinitionBlock ("", "DSDT", 2, "VITRIN", "VITRINE ", 0x00000001)
           {
             IO (Decode16, 0x0070, 0x0070, 1, 2)
             IRQNoFlags () { 8 }
+          })
+        }
+        Device (KBD)
+        {
+          Name (_HID, EisaId ("PNP0303"))
+          Name (_STA, 0x0F)
+          Name (_CRS, ResourceTemplate ()
+          {
+            IO (Decode16, 0x0060, 0x0060, 1, 1)
+            IO (Decode16, 0x0064, 0x0064, 1, 1)
+            IRQNoFlags () { 1 }
+          })
+        }
+        Device (COM2)
+        {
+          Name (_HID, EisaId ("PNP0501"))
+          Name (_UID, 2)
+          Name (_STA, 0x0F)
+          Name (_CRS, ResourceTemplate ()
+          {
+            IO (Decode16, 0x02F8, 0x02F8, 1, 8)
+            IRQNoFlags () { 3 }
           })
         }
         Device (COM1)

@@ -18,7 +18,7 @@ enum : unsigned {
   kPrefAddress = 0x258, kInitSize = 0x260,
 };
 // Offsets of the zero page alone.
-enum : unsigned { kExtMemK = 0x002, kAcpiRsdpAddr = 0x070, kAltMemK = 0x1e0, kE820Entries = 0x1e8, kE820Table = 0x2d0 };
+enum : unsigned { kVideoMode = 0x006, kVideoCols = 0x007, kVideoLines = 0x00e, kIsVga = 0x00f, kVideoPoints = 0x010, kExtMemK = 0x002, kAcpiRsdpAddr = 0x070, kAltMemK = 0x1e0, kE820Entries = 0x1e8, kE820Table = 0x2d0 };
 
 }  // namespace
 
@@ -67,6 +67,9 @@ void load_linux(Loading& l) {
     zero.put(kRamdiskImage, *where, 4);
     zero.put(kRamdiskSize, initrd.size(), 4);
     l.image.blobs.push_back({Hpa(*where), std::move(initrd), l.r.initrd});
+  }
+  if (l.p.vga) {   // "struct screen_info": mode 3 at its beginning
+    zero.put(kVideoMode, 3, 1), zero.put(kVideoCols, 80, 1), zero.put(kVideoLines, 25, 1), zero.put(kIsVga, 1, 1), zero.put(kVideoPoints, 16, 2);
   }
   zero.put(kTypeOfLoader, 0xff, 1);   // no assigned number
   zero.put(kCode32Start, *at, 4);

@@ -13,6 +13,7 @@ constexpr u32 kMagic2 = 0xe85250d6, kBoot2 = 0x36d76289;
 constexpr u32 kPageAligned = 1 << 0, kMemoryInfo = 1 << 1, kVideo = 1 << 2, kAddresses = 1 << 16;
 // Not "GRUB": some kernels treat the first word of the command line by the loader's name.
 constexpr const char* kLoaderName = "Vitrine";
+constexpr u64 kText = 0xb8000;
 // Clear of page 0 and, below it, of where trampolines are put (64 KiB under the EBDA).
 constexpr u64 kInfoMin = 0x1000, kInfoEnd = 0x9000;
 
@@ -58,7 +59,10 @@ void load_multiboot1(Loading& l, std::size_t header) {
   const u32 flags = static_cast<u32>(get_le(l.kernel, header + 4, 4));
   if (u32 unknown = flags & 0xffff & ~(kPageAligned | kMemoryInfo | kVideo))
     l.fail(fmt::format("its Multiboot header requires features {:#x}, which the specification does not define", unknown));
-  if (flags & kVideo) l.image.warnings.push_back(l.r.kernel + ": wants a video mode; there is no display, so none is reported");
+  const bool display = flags & kVideo && l.p.vga;
+  if (flags & kVideo && !display) l.image.warnings.push_back(l.r.kernel + ": wants a video mode; there is no display, so none is reported");
+  else if (display && (header + 36 > l.kernel.size() || get_le(l.kernel, header + 32, 4) == 0))
+    l.image.warnings.push_back(l.r.kernel + ": wants a graphics mode; there is text of 80 x 25");
   u64 entry;
   if (flags & kAddresses) {
     if (header + 32 > l.kernel.size()) l.fail("is cut short inside its Multiboot header; copy or build it again");
@@ -97,6 +101,10 @@ void load_multiboot1(Loading& l, std::size_t header) {
   b.put(44, mmap_size, 4);
   b.put(48, at + mmap, 4);
   b.put(64, string(kLoaderName), 4);
+  if (display) {                                             // frame buffer: EGA text
+    b.put(0, get_le(b.b, 0, 4) | 1 << 12, 4);
+    b.put(88, kText, 8), b.put(96, 160, 4), b.put(100, 80, 4), b.put(104, 25, 4), b.put(108, 16, 1), b.put(109, 2, 1);
+  }
   for (const E820Range& e : l.p.e820) {
     b.b32(20);
     b.b64(e.first);
@@ -121,7 +129,7 @@ void load_multiboot2(Loading& l, std::size_t header) {
   u64 length = get_le(f, header + 8, 4);
   if (length < 16 || length > f.size() - header) l.fail("is cut short inside its Multiboot2 header; copy or build it again");
   std::optional<u64> entry;
-  bool placed = false;
+  bool placed = false, text = false;
   for (u64 at = header + 16; at + 8 <= header + length;) {
     u64 type = get_le(f, at, 2), optional = get_le(f, at + 2, 2) & 1, size = get_le(f, at + 4, 4);
     if (size < 8 || size > header + length - at) l.fail(fmt::format("its Multiboot2 header has a damaged tag of type {}", type));
@@ -141,7 +149,10 @@ void load_multiboot2(Loading& l, std::size_t header) {
         break;
       case 2: place_by_addresses(l, header, field(0), field(1), field(2), field(3)), placed = true; break;
       case 3: entry = field(0); break;
-      case 4: case 5: if (!optional) l.image.warnings.push_back(l.r.kernel + ": wants a console or frame buffer; there is no display"); break;
+      case 4: case 5:                                     // console flags, frame buffer
+        text = l.p.vga;
+        if (!text && !optional) l.image.warnings.push_back(l.r.kernel + ": wants a console or frame buffer; there is no display");
+        break;
       case 6: case 7: case 8: case 9: case 10: break;     // alignment, EFI entries, relocation: loaded where it is linked
       default: if (!optional) l.fail(fmt::format("its Multiboot2 header requires tag {}, which is unknown", type));
     }
@@ -183,6 +194,7 @@ void load_multiboot2(Loading& l, std::size_t header) {
       tag(14, [&] { b.append(std::span<const u8>(t.bytes).first(20)); });
       if (l.p.rsdp_revision) tag(15, [&] { b.append(std::span<const u8>(t.bytes).first(36)); });
     }
+  if (text) tag(8, [&] { b.b64(kText), b.b32(160), b.b32(80), b.b32(25), b.b8(16), b.b8(2), b.b16(0); });
   if (base) tag(21, [&] { b.b32(base); });
   tag(0, [] {});
   b.put(0, b.size(), 4);

@@ -270,9 +270,13 @@ struct Checker {
           fail(all[i].field, "{} at {:#x}-{:#x} lies in RAM, e820[{}]", all[i].what, r.first, r.last(), k);
     }
     struct Ports { u32 first, size; std::string what, field; };
-    std::vector<Ports> io = {{0x20, 2, "the 8259", ""}, {0x40, 4, "the 8254", ""}, {0x60, 1, "the 8042", ""}, {0x61, 1, "port 61h", ""},
-      {0x64, 1, "the 8042", ""}, {0x70, 2, "the CMOS clock", ""}, {0x80, 1, "port 80h", ""}, {0x92, 1, "port 92h", ""}, {0xa0, 2, "the second 8259", ""},
+    std::vector<Ports> io = {{0x20, 2, "the 8259", ""}, {0x40, 4, "the 8254", ""}, {0x61, 1, "port 61h", ""},
+      {0x70, 2, "the CMOS clock", ""}, {0x80, 1, "port 80h", ""}, {0x92, 1, "port 92h", ""}, {0xa0, 2, "the second 8259", ""},
       {0x3f8, 8, "COM1", ""}, {0x4d0, 2, "ELCR", ""}, {0xcf8, 8, "PCI configuration", ""}};
+    if (p.i8042) io.push_back({0x60, 1, "the 8042", "i8042"}), io.push_back({0x64, 1, "the 8042", "i8042"});
+    if (p.com2) io.push_back({0x2f8, 8, "COM2", "com2"});
+    if (p.vga) io.push_back({0x3b4, 2, "the VGA", "vga"}), io.push_back({0x3ba, 1, "the VGA", "vga"}), io.push_back({0x3c0, 16, "the VGA", "vga"}),
+               io.push_back({0x3d4, 2, "the VGA", "vga"}), io.push_back({0x3da, 1, "the VGA", "vga"});
     io.push_back({p.pm_base, 16, "the ACPI power management block", "pm_base"});
     if (p.pm_base % 16 || !p.pm_base) fail("pm_base", "{:#x} has to be a multiple of 16 and not 0", p.pm_base);
     for (std::size_t i = 0; i < p.isa.size(); ++i) {

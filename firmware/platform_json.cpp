@@ -137,6 +137,9 @@ template <class V> void fields(V& v, Platform& p) {
   v.number("ioapic_id", p.ioapic_id, 255);
   v.flag("hpet", p.hpet);
   v.address("hpet_address", p.hpet_address);
+  v.flag("vga", p.vga);
+  v.flag("i8042", p.i8042);
+  v.flag("com2", p.com2);
   v.address("pm_base", p.pm_base);
   v.number("rsdp_revision", p.rsdp_revision);
   v.text("rtc", p.rtc);

@@ -16,7 +16,7 @@ ext_88:       dw 0                      ; KiB from 1 MiB, for AH = 88h
 ext_e801_lo:  dw 0                      ; KiB from 1 to 16 MiB
 ext_e801_hi:  dw 0                      ; 64 KiB blocks from 16 MiB
 last_bus:     dw 0
-pm_ports:     dw 0                      ; not 0: a keyboard controller is there
+has_keyboard: dw 0                      ; a keyboard controller is there
         times 32 - ($ - $$) db 0
 MAP_MOST equ 128
 MAP_ENTRY equ 20

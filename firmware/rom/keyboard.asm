@@ -70,7 +70,7 @@ int16:  service
         mov byte [c_al], 0x28           ; AX = 0305h, AH = 0Ah
         jmp done
 .id:    mov word [c_bx], 0
-        cmp word [cs:pm_ports], 0
+        cmp word [cs:has_keyboard], 0
         je done
         mov word [c_bx], 0x83ab
         jmp done
@@ -98,7 +98,7 @@ put_key:
 
 ; A byte to the keyboard. CF: it did not say ACK.
 tell_keyboard:
-        cmp word [cs:pm_ports], 0
+        cmp word [cs:has_keyboard], 0
         je .no
         out 0x60, al
         mov cx, 0x1000
@@ -115,7 +115,7 @@ tell_keyboard:
         ret
 
 poll_keys:
-        cmp word [cs:pm_ports], 0
+        cmp word [cs:has_keyboard], 0
         je .done
 .more:  in al, 0x64
         and al, 0x21

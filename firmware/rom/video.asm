@@ -75,7 +75,7 @@ set_mode:
         mov [BDA_MODE], al
         mov byte [BDA_PAGE], 0
         mov word [BDA_START], 0
-        mov word [BDA_SHAPE], 0x0607
+        mov word [BDA_SHAPE], 0x0d0e
         push bx
         call load_mode
         pop bx
@@ -149,6 +149,28 @@ load_mode:
         loop .attr
         mov al, 0x20                    ; picture on
         out dx, al
+        mov dx, 0x3c8                   ; 64 colours of two bits each
+        xor al, al
+        out dx, al
+        inc dx
+        xor bl, bl
+.dac:   mov bh, bl                      ; 5:3 thirds, 2:0 two thirds of red, green, blue
+        mov cx, 3
+.part:  xor al, al
+        test bh, 4
+        jz .no_two
+        mov al, 0x2a
+.no_two:
+        test bh, 0x20
+        jz .no_one
+        add al, 0x15
+.no_one:
+        out dx, al
+        add bh, bh
+        loop .part
+        inc bl
+        cmp bl, 64
+        jb .dac
         ret
 sequencer:  db 0x03, 0x00, 0x03, 0x00, 0x02
 crt:        db 0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00, 0x00, 0x00, 0x00

@@ -680,6 +680,10 @@ tests:
         want_carry
         want byte, r_ax + 1, 0x81
 
+        mov ax, 0x1a00
+        int 0x10
+        cmp al, 0x1a
+        je display
         case "10h: without a display nobody answers"
         mov ax, 0x1a00
         bios 0x10
@@ -687,6 +691,287 @@ tests:
         mov ax, 0x0e41
         bios 0x10
         want word, r_ax, 0x0e41
+        jmp keys
+
+display:
+        case "10h: a VGA with colours in mode 3, 80 columns, 16 lines a character, no fonts, no VESA"
+        mov ax, 0x1a00
+        bios 0x10
+        want word, r_bx, 0x0008
+        mov ah, 0x12
+        mov bl, 0x10
+        bios 0x10
+        want word, r_bx, 0x0003
+        mov ax, 0x1130
+        bios 0x10
+        want word, r_cx, 16
+        want byte, r_dx, 24
+        mov ax, 0x4f00
+        bios 0x10
+        want word, r_ax, 0x4f00
+        mov ah, 0x0f
+        bios 0x10
+        want word, r_ax, 0x5003
+        want byte, r_bx + 1, 0
+        case "10h: setting mode 3 clears the screen, mode 13h is not set"
+        push 0xb800
+        pop fs
+        mov word [fs:100], 0x1234
+        mov ax, 0x0013
+        bios 0x10
+        cmp word [fs:100], 0x1234
+        fine e
+        mov ax, 0x0083                  ; and with bit 7 nothing is cleared
+        bios 0x10
+        cmp word [fs:100], 0x1234
+        fine e
+        mov ax, 0x0003
+        bios 0x10
+        cmp word [fs:100], 0x0720
+        fine e
+        mov ah, 0x0f
+        bios 0x10
+        want word, r_ax, 0x5003
+        mov dx, 0x3c7                   ; brown has less green than it could
+        mov al, 0x14
+        out dx, al
+        mov dx, 0x3c9
+        in al, dx
+        cmp al, 0x2a
+        fine e
+        in al, dx
+        cmp al, 0x15
+        fine e
+        case "10h: the cursor is where it was put, in the hardware, too, and has its shape"
+        mov ah, 2
+        mov bh, 0
+        mov dx, 0x0305
+        bios 0x10
+        mov ah, 1
+        mov cx, 0x0203
+        bios 0x10
+        mov ah, 3
+        bios 0x10
+        want word, r_dx, 0x0305
+        want word, r_cx, 0x0203
+        mov al, 0x0f
+        call crtc
+        cmp al, 3 * 80 + 5
+        fine e
+        mov al, 0x0a
+        call crtc
+        cmp al, 4
+        fine e
+        case "10h: characters with and without attributes, read back"
+        mov ax, 0x0941
+        mov bx, 0x001e
+        mov cx, 3
+        bios 0x10
+        cmp word [fs:2 * (3 * 80 + 5)], 0x1e41
+        fine e
+        cmp word [fs:2 * (3 * 80 + 7)], 0x1e41
+        fine e
+        cmp word [fs:2 * (3 * 80 + 8)], 0x0720
+        fine e
+        mov ax, 0x0a42
+        xor bx, bx
+        mov cx, 1
+        bios 0x10
+        mov ah, 8
+        bios 0x10
+        want word, r_ax, 0x1e42
+        case "10h: teletype moves on, breaks lines, goes back and scrolls"
+        mov ax, 0x0e43
+        bios 0x10
+        mov ax, 0x0e0d
+        bios 0x10
+        mov ax, 0x0e0a
+        bios 0x10
+        mov ax, 0x0e44
+        bios 0x10
+        mov ax, 0x0e08
+        bios 0x10
+        mov ah, 3
+        bios 0x10
+        want word, r_dx, 0x0400
+        cmp word [fs:2 * (3 * 80 + 5)], 0x1e43
+        fine e
+        cmp word [fs:2 * (4 * 80)], 0x0744
+        fine e
+        mov ah, 2
+        mov dx, 0x184f
+        bios 0x10
+        mov ax, 0x0e45                  ; the last place: the screen goes up
+        bios 0x10
+        mov ah, 3
+        bios 0x10
+        want word, r_dx, 0x1800
+        cmp word [fs:2 * (2 * 80 + 5)], 0x1e43
+        fine e
+        cmp word [fs:2 * (23 * 80 + 79)], 0x0745
+        fine e
+        cmp word [fs:2 * (24 * 80)], 0x0720
+        fine e
+        case "10h: a window scrolls up and down and stays in its frame"
+        mov ax, 0x0701                  ; down
+        mov bh, 0x2f
+        mov cx, 0x0205
+        mov dx, 0x0306
+        bios 0x10
+        cmp word [fs:2 * (3 * 80 + 5)], 0x1e43
+        fine e
+        cmp word [fs:2 * (2 * 80 + 5)], 0x2f20
+        fine e
+        cmp word [fs:2 * (2 * 80 + 7)], 0x1e41
+        fine e
+        mov ax, 0x0600                  ; clear it
+        mov bh, 0x3f
+        mov cx, 0x0205
+        mov dx, 0x0306
+        bios 0x10
+        cmp word [fs:2 * (3 * 80 + 6)], 0x3f20
+        fine e
+        cmp word [fs:2 * (3 * 80 + 7)], 0x0720
+        fine e
+        case "10h: a string with attributes, the cursor left alone or taken along"
+        mov ax, 0x1300
+        mov bx, 0x004e
+        mov cx, 4
+        mov dx, 0x0510
+        mov bp, o(.string)
+        bios 0x10
+        cmp dword [fs:2 * (5 * 80 + 16)], 0x4e624e61
+        fine e
+        mov ah, 3
+        bios 0x10
+        want word, r_dx, 0x1800
+        mov ax, 0x1303
+        xor bx, bx
+        mov cx, 2
+        mov dx, 0x0610
+        mov bp, o(.string)
+        bios 0x10
+        cmp dword [fs:2 * (6 * 80 + 16)], 0x64636261
+        fine e
+        mov ah, 3
+        bios 0x10
+        want word, r_dx, 0x0612
+        jmp .pages
+.string: db "abcd"
+.pages: case "10h: pages have memory and a cursor each"
+        mov ax, 0x0501
+        bios 0x10
+        mov ah, 0x0f
+        bios 0x10
+        want byte, r_bx + 1, 1
+        mov ax, 0x0e46
+        bios 0x10
+        cmp word [fs:0x1000], 0x0746
+        fine e
+        mov al, 0x0d
+        call crtc
+        cmp al, 0
+        fine e
+        mov al, 0x0c
+        call crtc
+        cmp al, 0x08
+        fine e
+        mov ax, 0x0500
+        bios 0x10
+        mov ah, 3
+        xor bx, bx
+        bios 0x10
+        want word, r_dx, 0x0612
+        case "10h: colours: the border, the palette, blinking or bright backgrounds, the DAC"
+        mov ax, 0x1000
+        mov bx, 0x2a05
+        bios 0x10
+        mov ax, 0x1007
+        mov bl, 5
+        bios 0x10
+        want byte, r_bx + 1, 0x2a
+        mov ax, 0x1003
+        xor bx, bx
+        bios 0x10
+        mov ax, 0x1007
+        mov bl, 0x10
+        bios 0x10
+        want byte, r_bx + 1, 0x04
+        mov ax, 0x1010
+        mov bx, 0x2a
+        mov dh, 0x11
+        mov cx, 0x2233
+        bios 0x10
+        mov ax, 0x1015
+        mov bx, 0x2a
+        bios 0x10
+        want word, r_cx, 0x2233
+        want byte, r_dx + 1, 0x11
+        mov ah, 0x0b
+        mov bx, 0x0007
+        bios 0x10
+        mov ax, 0x1007
+        mov bl, 0x11
+        bios 0x10
+        want byte, r_bx + 1, 0x07
+        jmp keys
+
+crtc:   mov dx, 0x3d4
+        out dx, al
+        inc dx
+        in al, dx
+        ret
+
+keys:   in al, 0x64
+        cmp al, 0xff
+        je .none
+        case "16h: scan codes become characters, with the shift keys that are held"
+        mov si, o(.codes)
+.code:  mov ah, [cs:si]
+        inc si
+        test ah, ah
+        jz .sent
+        mov al, 0xd2                    ; as if the keyboard had sent it
+        out 0x64, al
+        mov al, ah
+        out 0x60, al
+        push si
+        mov ah, 1
+        bios 0x16
+        pop si
+        jmp .code
+.codes: db 0x1e, 0x9e, 0x2a, 0x1e, 0x9e, 0xaa, 0x3a, 0xba, 0x1e, 0x9e, 0x3a, 0xba, 0x1d, 0x2e, 0xae, 0x9d, 0x38, 0x10, 0x90, 0xb8, 0x3b, 0xbb
+        db 0xe0, 0x48, 0xe0, 0xc8, 0x1c, 0x9c, 0x36, 0
+.sent:  mov bp, o(.keys)
+.key:   mov bx, [cs:bp]
+        test bx, bx
+        jz .all
+        mov ah, 0
+        push bx
+        bios 0x16
+        pop bx
+        cmp bx, [o(r_ax)]
+        fine e
+        add bp, 2
+        jmp .key
+.keys:  dw 0x1e61, 0x1e41, 0x1e41, 0x2e03, 0x1000, 0x3b00, 0x4800, 0x1c0d, 0
+.all:   mov ah, 2
+        bios 0x16
+        want byte, r_ax, 1              ; the right shift key is still down
+        case "16h: the keyboard is one of 101 keys and takes its repeat rate"
+        mov ah, 0x0a
+        bios 0x16
+        want word, r_bx, 0x83ab
+        mov ah, 9
+        bios 0x16
+        want byte, r_ax, 0x28
+        mov ax, 0x0305
+        mov bx, 0x0102
+        bios 0x16
+        in al, 0x64
+        test al, 1                      ; nothing is left over
+        fine z
+.none:
 
         case "every other vector comes back"
         int 0x05

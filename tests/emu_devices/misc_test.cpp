@@ -14,14 +14,6 @@ struct Pm : testing::Test {
   Stop stop;
   AcpiPm dev{clock, sci, stop, {.s5_type = 5, .timer_32bit = false}};
 };
-struct Kbc : testing::Test {
-  FakeLine irq1, irq12;
-  Stop stop;
-  I8042 dev{irq1, irq12, stop};
-  u8 status() { return static_cast<u8>(dev.read(4, 1)); }
-  u8 data() { return static_cast<u8>(dev.read(0, 1)); }
-  u8 ask(u8 command) { dev.write(4, 1, command); EXPECT_TRUE(status() & 1); return data(); }
-};
 }  // namespace
 
 TEST_F(Pm, timer_is_exact_and_24_or_32_bits_wide) {  // ACPI "Power Management Timer (PM_TMR)"
@@ -89,62 +81,6 @@ TEST_F(Pm, state_is_complete) {
   a.write(0, 1, 0xa1), a.write(1, 1, 2);
   EXPECT_EQ(a.read(0, 2), 0x02a1u);
   expect_complete_state(a, b, 2);
-}
-
-TEST_F(Kbc, self_test_and_controller_commands) {
-  EXPECT_EQ(status(), 0x10);
-  EXPECT_EQ(ask(0xaa), 0x55);
-  EXPECT_EQ(status() & 0x05, 0x04);
-  EXPECT_EQ(ask(0xab), 0x00);
-  EXPECT_EQ(ask(0xa9), 0x00);
-  dev.write(4, 1, 0x60), dev.write(0, 1, 0x45);
-  EXPECT_EQ(ask(0x20), 0x45);
-  dev.write(4, 1, 0xad);
-  EXPECT_EQ(ask(0x20), 0x55);
-  dev.write(4, 1, 0xae), dev.write(4, 1, 0xa7);
-  EXPECT_EQ(ask(0x20), 0x65);
-}
-
-TEST_F(Kbc, auxiliary_loop_and_interrupts) {  // what Linux's i8042 driver tries
-  dev.write(4, 1, 0x60), dev.write(0, 1, 0x03);
-  dev.write(4, 1, 0xd3), dev.write(0, 1, 0xa5);
-  EXPECT_EQ(status() & 0x21, 0x21);
-  EXPECT_TRUE(irq12.level);
-  EXPECT_EQ(data(), 0xa5);
-  EXPECT_FALSE(irq12.level);
-  dev.write(4, 1, 0xd2), dev.write(0, 1, 0x5a);
-  EXPECT_TRUE(irq1.level);
-  EXPECT_EQ(data(), 0x5a);
-}
-
-TEST_F(Kbc, nobody_answers) {
-  dev.write(0, 1, 0xf2);
-  EXPECT_EQ(status() & 0x61, 0x41);
-  EXPECT_EQ(data(), 0xfe);
-  EXPECT_EQ(status() & 0x41, 0);
-  dev.write(4, 1, 0xd4), dev.write(0, 1, 0xf2);
-  EXPECT_EQ(status() & 0x61, 0x61);
-}
-
-TEST_F(Kbc, resets) {
-  dev.write(4, 1, 0xff);
-  EXPECT_FALSE(stop.requested());
-  dev.write(4, 1, 0xfe);
-  EXPECT_EQ(stop.reason(), StopReason::reset);
-  EXPECT_EQ(stop.what(), "reset by the keyboard controller");
-  stop.clear();
-  dev.write(4, 1, 0xd1), dev.write(0, 1, 0x01);
-  EXPECT_FALSE(stop.requested());
-  EXPECT_FALSE(dev.a20());
-  dev.write(4, 1, 0xd1), dev.write(0, 1, 0x02);
-  EXPECT_EQ(stop.what(), "reset by the keyboard controller (output port bit 0)");
-}
-
-TEST_F(Kbc, state_is_complete) {
-  dev.write(4, 1, 0x60), dev.write(0, 1, 0x03), dev.write(4, 1, 0xd2);
-  FakeLine a, b;
-  I8042 other(a, b, stop);
-  expect_complete_state(dev, other, 4 + 32);
 }
 
 TEST(reset_register, resets_on_the_rising_edge_of_rst_cpu) {  // ICH9 "RST_CNT"

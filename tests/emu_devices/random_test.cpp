@@ -5,7 +5,9 @@
 #include "devices/ioapic.hpp"
 #include "devices/pic8259.hpp"
 #include "devices/pit8254.hpp"
+#include "devices/i8042.hpp"
 #include "devices/reset_control.hpp"
+#include "devices/vga.hpp"
 #include "devices/rtc146818.hpp"
 #include "devices/uart16550.hpp"
 #include "fakes.hpp"
@@ -46,6 +48,8 @@ struct World {
   Hpet hpet{clock, n};
   AcpiPm pm{clock, n.l, stop, {}};
   I8042 kbc{n.l, n.l, stop};
+  Vga vga{clock};
+  VgaMemory vga_memory{vga};
   IoApic io{n, Bdf(0xff, 0, 0), 0};
   pci::ConfigSpace space;
   pci::ConfigPorts ports{space};
@@ -63,11 +67,11 @@ struct World {
   }
   struct Range { Device* d; u64 size; unsigned widest; };
   std::vector<Range> ranges() {
-    return {{&uart, 8, 4}, {&pic, 6, 2}, {&pit, 4, 4}, {&p61, 1, 1}, {&rtc, 2, 2}, {&hpet, 0x180, 8}, {&pm, 16, 4}, {&kbc, 5, 1}, {&io, 0x50, 8},
+    return {{&uart, 8, 4}, {&pic, 6, 2}, {&pit, 4, 4}, {&p61, 1, 1}, {&rtc, 2, 2}, {&hpet, 0x180, 8}, {&pm, 16, 4}, {&kbc, 5, 1}, {&vga, 0x5b, 4}, {&vga_memory, Vga::kWindowSize, 8}, {&io, 0x50, 8},
             {&ports, 8, 4}, {&ecam, 2 << 20, 8}, {dma->spec().bars[0].device, 4096, 8}};
   }
   std::vector<std::pair<Timed*, u32>> timed() { return {{&pit, 0}, {&rtc, 0}, {&hpet, 0}, {&hpet, 1}, {&hpet, 2}, {&pm, 0}, {dma, 0}}; }
-  void state(Ar& ar) { ar(uart, pic, pit, p61, rtc, hpet, pm, kbc, io, space, ports); }
+  void state(Ar& ar) { ar(uart, pic, pit, p61, rtc, hpet, pm, kbc, vga, io, space, ports); }
   u64 step(Random& r) {
     auto all = ranges();
     auto& x = all[r(all.size())];

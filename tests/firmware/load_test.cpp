@@ -300,6 +300,35 @@ TEST_F(loaders, multiboot2_requirements_that_cannot_be_met) {
   EXPECT_EQ(wrong(k(tag2(2, 0, {1}))), "k: its Multiboot2 header has a short tag of type 2");
 }
 
+TEST_F(loaders, who_asks_for_a_display_is_told_of_the_text_screen) {   // Multiboot "Boot information format", framebuffer; Multiboot2 "Framebuffer info"
+  const std::string one = file("one", make_elf(false, 0x200000, {{0x200000, 0x1000, multiboot1_header(7, {0, 0, 0, 0, 0, 1, 80, 25, 0})}}));
+  const std::string two = file("two", make_elf(false, 0x200000, {{0x200000, 0x1000, multiboot2_header({tag2(5, 0, {80, 25, 0})})}}));
+  auto screen = [&]() -> u64 {
+    for (u64 at = image.entry.ebx + 8, end = image.entry.ebx + get(image.entry.ebx, 4); at < end; at += align_up(get(at + 4, 4), 8)) if (get(at, 4) == 8) return at;
+    return 0;
+  };
+  run({one, "", {}, ""});
+  const u64 i = image.entry.ebx;
+  EXPECT_TRUE(get(i, 4) & 1 << 12);
+  EXPECT_EQ(get(i + 88, 8), 0xb8000u);
+  EXPECT_EQ(get(i + 96, 4), 160u);
+  EXPECT_EQ(get(i + 100, 8), 25ull << 32 | 80);
+  EXPECT_EQ(get(i + 108, 2), 2u << 8 | 16);
+  EXPECT_TRUE(image.warnings.empty());
+  run({two, "", {}, ""});
+  ASSERT_NE(screen(), 0u);
+  EXPECT_EQ(get(screen() + 4, 4), 32u);
+  EXPECT_EQ(get(screen() + 8, 8), 0xb8000u);
+  EXPECT_EQ(get(screen() + 28, 2), 2u << 8 | 16);
+  p.vga = false;
+  run({one, "", {}, ""});
+  EXPECT_FALSE(get(image.entry.ebx, 4) & 1 << 12);
+  EXPECT_EQ(image.warnings.size(), 1u);
+  run({two, "", {}, ""});
+  EXPECT_EQ(screen(), 0u);
+  EXPECT_EQ(image.warnings.size(), 1u);
+}
+
 // ---- Linux and PVH ----
 
 TEST_F(loaders, linux_32_bit_entry) {     // "32-bit Boot Protocol"
@@ -314,6 +343,9 @@ TEST_F(loaders, linux_32_bit_entry) {     // "32-bit Boot Protocol"
   EXPECT_EQ(get(z + 0x214, 4), 0x1000000u);
   EXPECT_EQ(str(get(z + 0x228, 4)), "console=ttyS0");
   EXPECT_EQ(get(z + 0x21c, 4), 5000u);
+  EXPECT_EQ(get(z + 6, 2), 80u << 8 | 3) << "screen_info: mode and columns";
+  EXPECT_EQ(get(z + 14, 2), 1u << 8 | 25) << "lines, and that it is a VGA";
+  EXPECT_EQ(get(z + 16, 2), 16u);
   u64 rd = get(z + 0x218, 4);
   EXPECT_EQ(rd % kPageSize, 0u);
   EXPECT_EQ(rd, 0x7ffde000u);

@@ -166,6 +166,25 @@ TEST(fadt, registers_agree_with_the_platform) {     // ACPI "Fixed ACPI Descript
   EXPECT_FALSE(flags & (1 << 20)) << "HW_REDUCED_ACPI";
 }
 
+TEST(fadt, legacy_devices_are_those_of_the_platform) {   // "IA-PC Boot Architecture Flags"; the DSDT agrees
+  for (unsigned n = 0; n < 8; ++n) {
+    Platform p = standard();
+    p.i8042 = n & 1, p.vga = n & 2, p.com2 = n & 4;
+    complete(p);
+    Memory m(p);
+    const u64 fadt = m.table("FACP"), dsdt = m.get(fadt + 40, 4);
+    EXPECT_EQ(m.get(fadt + 109, 2), 1u | (p.i8042 ? 2 : 0) | (p.vga ? 0 : 4));
+    const std::string aml = m.text(dsdt, m.get(dsdt + 4, 4));
+    auto status = [&](const char* device) { return static_cast<u8>(aml.at(aml.find("_STA", aml.find(device)) + 5)); };
+    EXPECT_EQ(status("KBD_"), p.i8042 ? 15 : 0);
+    EXPECT_EQ(status("COM2"), p.com2 ? 15 : 0);
+    EXPECT_EQ(m.get(0x402, 2), p.com2 ? 0x2f8u : 0);
+    EXPECT_EQ(m.get(0x410, 2) >> 9 & 7, p.com2 ? 2u : 1u);
+    EXPECT_EQ(m.get(0x463, 2), p.vga ? 0x3d4u : 0);
+    EXPECT_EQ(m.get(4 * 0x10, 4) == 0xf000ff53u, !p.vga) << "INT 10h";
+  }
+}
+
 TEST(facs, is_aligned_and_64_bytes) {     // ACPI "Firmware ACPI Control Structure (FACS)"
   Memory m(standard());
   u64 f = m.get(m.table("FACP") + 36, 4);

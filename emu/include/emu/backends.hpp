@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "emu/device.hpp"
 #include "emu/disk.hpp"
 
 namespace vt::emu {
@@ -11,6 +12,7 @@ namespace vt::emu {
 struct Backends {
   /// One for each `disks` entry of the platform's functions, in their order; null (or missing): a disk whose unwritten part cannot be read.
   std::vector<std::shared_ptr<DiskImage>> disks;
+  SerialSink* com2 = nullptr;        ///< what the second serial port sends, if there is one; null: nowhere
 };
 
 /// What became of a function's accesses; counted for `stat`, not state.

@@ -21,6 +21,7 @@
 namespace vt::emu {
 
 class IoApic;
+class Vga;
 class Board;  // the devices and their wiring, emu/board.hpp
 namespace pci { class ConfigSpace; }
 
@@ -68,6 +69,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   InterruptRoute interrupt_route(Bdf source, u64 address, u32 data);
   /// The same of a message that no unit remaps: the units' own.
   InterruptRoute interrupt_route(u64 address, u32 data);
+  const Vga* vga() const;          ///< null: the platform has none
   bool pic_output() const;         ///< INTR of the 8259 pair
   Bus& bus() { return bus_; }
   /// In the order of the platform's functions and their ports.

@@ -144,6 +144,9 @@ struct Platform {
   u8 ioapic_id = 0;
   bool hpet = true;
   u64 hpet_address = 0xfed00000;
+  bool vga = true;                      ///< text mode at 0xb8000
+  bool i8042 = true;                    ///< keyboard controller with a keyboard
+  bool com2 = false;                    ///< a second 16550: 0x2f8, IRQ3
   u16 pm_base = 0x600;                  ///< PM1a event +0, PM1a control +4, PM timer +8
   unsigned rsdp_revision = 2;           ///< 0: 20 bytes and an RSDT only
   std::string rtc = "2024-01-01T00:00:00";  ///< what the CMOS clock says at power-on
