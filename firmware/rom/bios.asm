@@ -22,14 +22,15 @@ MAP_MOST equ 128
 MAP_ENTRY equ 20
 map:    times MAP_MOST * MAP_ENTRY db 0
 
-; Vectors 0 to 77h, as offsets in this segment.
+; Vectors 0 to 77h, as offsets in this segment. The IRET that others point to is where PCs have it, which software has come to know.
+DUMMY equ 0xff53
 vectors:
-        times 8 dw nothing              ; processor exceptions, print screen
+        times 8 dw DUMMY                ; processor exceptions, print screen
         dw int08, int09
         times 6 dw irq_master
         dw int10, int11, int12, int13, int14, int15, int16, int17
-        dw int18, int18, int1a, nothing, nothing, nothing, nothing, nothing
-        times 0x70 - 0x20 dw nothing
+        dw int18, int18, int1a, DUMMY, DUMMY, DUMMY, DUMMY, DUMMY
+        times 0x70 - 0x20 dw DUMMY
         times 5 dw irq_slave
         dw irq_fpu
         times 2 dw irq_slave
@@ -105,7 +106,6 @@ ok:     and byte [c_fl], ~1
 done:   popad
         pop es
         pop ds
-nothing:
         iret
 
 ; ---- hardware interrupts ----
@@ -720,7 +720,7 @@ pci_address:
 
 ; ---- fixed places ----
         times 0xff53 - BASE - ($ - $$) db 0
-        iret                            ; where dummy vectors of PCs have pointed
+        iret                            ; DUMMY
         times 0xfff0 - BASE - ($ - $$) db 0
         jmp 0xf000:reboot               ; the reset vector: nobody starts here with a kernel loaded, so it resets
         db "01/01/24", 0, 0xfc, 0

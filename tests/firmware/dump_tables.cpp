@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
     std::string file = argv[1];
     vt::fw::Platform p = file == "-" ? vt::fw::default_platform(vt::u64{2} << 30) : vt::fw::load_platform(file);
     for (const auto& b : vt::fw::build_firmware(p)) {
-      if (b.name.size() != 4 || b.name == "EBDA" || b.name == "IRET") continue;
+      if (b.name.size() != 4 || b.name == "EBDA" || b.name == "BIOS") continue;
       std::ofstream out(std::string(argv[2]) + "/" + b.name + ".dat", std::ios::binary);
       out.write(reinterpret_cast<const char*>(b.bytes.data()), static_cast<std::streamsize>(b.bytes.size()));
       if (!out) return std::fprintf(stderr, "%s: cannot be written\n", b.name.c_str()), 1;
