@@ -146,6 +146,9 @@ void vtd_registers(Text& out) {
   rows(vtd::kRegs, "");
   rows(vtd::kIotlbRegs, "IRO + ");
   rows(vtd::kFaultRegs, "FRO + 16 n + ");
+  out += "\n## VT-d fault reasons\n\nThose of legacy mode. A qualified fault is not recorded where the entry's FPD is set. Each that is modelled has requests that provoke it, with FPD\n"
+         "clear and set (tests/vtd/rules_test.cpp).\n\n| reason | condition | qualified | modelled |\n|---:|---|---|---|\n";
+  for (auto& f : vtd::kFaultReasons) out += fmt::format("| {:X}H | {} | {} | {} |\n", f.code, f.text, f.qualified ? "yes" : "no", f.absent ? fmt::format("no: {}", f.absent) : "yes");
   out += "\n";
 }
 

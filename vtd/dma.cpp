@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// DMA requests.   VT-d "DMA Remapping", "Caching Mode", "Protected Memory Enable Register"
+#include <algorithm>
+
 #include "vtd/unit.hpp"
 
 namespace vt::vtd {
@@ -106,9 +108,12 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
   if (e->reason && e->reason != fault::read_denied) return refuse(e->reason);
   Access has(e->rights);
   if (e->reason || !allowed(caps_, has, want)) return refuse(fault_reason(Why::denied, want, has));
+  const u64 to = e->target + (at.v - e->first);
+  if (in_interrupt_range(to)) return refuse(fault::output_in_interrupt_range);      // a part of a superpage
   t.ok = t.translated = true;
-  t.at = Hpa(e->target + (at.v - e->first));
+  t.at = Hpa(to);
   t.bytes_left = e->size - (at.v - e->first);
+  for (u64 from : {at.v, to}) if (from < kInterruptRange) t.bytes_left = std::min(t.bytes_left, kInterruptRange - from);
   return t;
 }
 

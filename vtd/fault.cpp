@@ -8,31 +8,9 @@
 namespace vt::vtd {
 
 const char* fault_text(u8 reason) {
-  switch (reason) {
-    case fault::none: return "no fault";
-    case fault::root_not_present: return "the present bit of the root entry is clear";
-    case fault::context_not_present: return "the present bit of the context entry is clear";
-    case fault::context_invalid: return "invalid programming of the context entry";
-    case fault::beyond_width: return "the address is beyond the address width of the unit or of the context entry";
-    case fault::write_denied: return "a write without write permission in the second-level entries";
-    case fault::read_denied: return "a read without read permission in the second-level entries";
-    case fault::paging_entry_access: return "the next-level paging table cannot be read";
-    case fault::root_table_access: return "the root table cannot be read";
-    case fault::context_table_access: return "the context table cannot be read";
-    case fault::root_reserved: return "a reserved bit is set in a present root entry";
-    case fault::context_reserved: return "a reserved bit is set in a present context entry";
-    case fault::paging_reserved: return "a reserved bit is set in a present second-level entry";
-    case fault::translation_type_blocked: return "a translated or translation request is blocked by the context entry's type";
-    case fault::output_in_interrupt_range: return "the translated address lies in the interrupt address range";
-    case fault::ir_request_reserved: return "a reserved field of a remappable interrupt request is set";
-    case fault::ir_index_beyond_table: return "the interrupt index is beyond the interrupt remapping table";
-    case fault::irte_not_present: return "the present bit of the interrupt remapping entry is clear";
-    case fault::irt_access: return "the interrupt remapping table cannot be read";
-    case fault::irte_reserved: return "a reserved field is set in a present interrupt remapping entry";
-    case fault::ir_compatibility_blocked: return "an interrupt request in compatibility format is blocked";
-    case fault::ir_source_mismatch: return "the interrupt's source fails the entry's source validation";
-    default: return "unknown fault reason";
-  }
+  if (reason == fault::none) return "no fault";
+  for (const FaultReason& f : kFaultReasons) if (f.code == reason) return f.text;
+  return "unknown fault reason";
 }
 
 const char* why_text(Why why) {

@@ -54,13 +54,14 @@ void Unit::execute(Descriptor d) {
 }
 
 void Unit::invalidate_contexts(Descriptor d) {
+  const u64 domain = d.domain() & caps_.domain_mask();
   switch (d.granularity()) {
     case Granularity::global: contexts_.clear(); break;
-    case Granularity::domain: contexts_.drop([&](const CachedContext& e) { return e.tag() == d.domain(); }); break;
+    case Granularity::domain: contexts_.drop([&](const CachedContext& e) { return e.tag() == domain; }); break;
     case Granularity::specific: {
       constexpr u16 kMasked[4] = {0, 4, 6, 7};               // FM: function bits that are not compared
       u16 compared = static_cast<u16>(~kMasked[d.function_mask()]);
-      contexts_.drop([&](const CachedContext& e) { return e.tag() == d.domain() && ((e.source ^ d.source()) & compared) == 0; });
+      contexts_.drop([&](const CachedContext& e) { return e.tag() == domain && ((e.source ^ d.source()) & compared) == 0; });
       break;
     }
     case Granularity::reserved: break;
@@ -68,17 +69,18 @@ void Unit::invalidate_contexts(Descriptor d) {
 }
 
 void Unit::invalidate_iotlb(Descriptor d) {
+  const u64 domain = d.domain() & caps_.domain_mask();
   switch (d.granularity()) {
     case Granularity::global: iotlb_.clear(); break;
     case Granularity::specific:
       if (caps_.page_selective) {
         u64 n = kPageSize << d.address_mask();
-        u64 first = d.address() & ~(n - 1);
-        iotlb_.drop([&](const CachedTranslation& e) { return e.domain == d.domain() && e.overlaps(first, n); });
+        u64 first = d.address() & mask(caps_.mgaw - 1, 0) & ~(n - 1);
+        iotlb_.drop([&](const CachedTranslation& e) { return e.domain == domain && e.overlaps(first, n); });
         break;
       }
       [[fallthrough]];                                       // without PSI a page is invalidated with its domain
-    case Granularity::domain: iotlb_.drop([&](const CachedTranslation& e) { return e.domain == d.domain(); }); break;
+    case Granularity::domain: iotlb_.drop([&](const CachedTranslation& e) { return e.domain == domain; }); break;
     case Granularity::reserved: break;
   }
 }

@@ -30,6 +30,9 @@ Unit::Unit(Outside& out, const Caps& caps, u8 index)
   rows_[r::ECAP].reset = ecap;
   // Address bits above the host's width are not implemented.
   for (unsigned row : {r::RTADDR, r::IQA, r::IRTA, r::PHMBASE, r::PHMLIMIT}) rows_[row].writable &= caps_.host_limit() - 1;
+  // So are domain-id bits above the width offered.
+  rows_[r::CCMD].writable &= ~(mask(15, 0) & ~caps_.domain_mask());
+  rows_[r::IOTLB].writable &= ~((mask(15, 0) & ~caps_.domain_mask()) << 32);
   if (!caps_.extended_interrupt_mode) rows_[r::IRTA].writable &= ~(u64{1} << 11);   // EIME
   values_.assign(rows_.size(), 0);
   reset();

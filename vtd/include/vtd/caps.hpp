@@ -40,6 +40,8 @@ struct Caps {
   /// Bits of an address field above the host address width; reserved in every entry.
   constexpr u64 beyond_host_width() const { return host_address_width >= 52 ? 0 : mask(51, host_address_width); }
   constexpr u64 host_limit() const { return u64{1} << host_address_width; }
+  /// The domain-id bits that there are; invalidations ignore the others.
+  constexpr u64 domain_mask() const { return mask(domain_id_bits - 1, 0); }
   /// Bytes that the largest leaf at `level` maps, 0 where a leaf cannot stand there.
   constexpr u64 leaf_size(unsigned level) const {
     if (level == 1) return kPageSize;

@@ -31,19 +31,45 @@ inline constexpr u8 ir_compatibility_blocked = 0x25;
 inline constexpr u8 ir_source_mismatch = 0x26;
 }  // namespace fault
 
-/// A qualified fault is not recorded where the entry's FPD is set; the others always are.
+/// The specification's list for legacy mode. A qualified fault is not recorded where the entry's FPD is set; the others always are.
+struct FaultReason {
+  u8 code;
+  bool qualified;
+  const char* text;                 ///< one line for people
+  const char* absent = nullptr;     ///< why no request can come to it; null: it is modelled
+};
+inline constexpr FaultReason kFaultReasons[] = {
+  {fault::root_not_present,          false, "the present bit of the root entry is clear"},
+  {fault::context_not_present,       true,  "the present bit of the context entry is clear"},
+  {fault::context_invalid,           true,  "invalid programming of the context entry"},
+  {fault::beyond_width,              true,  "the address is beyond the address width of the unit or of the context entry"},
+  {fault::write_denied,              true,  "a write without write permission in the second-level entries"},
+  {fault::read_denied,               true,  "a read without read permission in the second-level entries"},
+  {fault::paging_entry_access,       true,  "the next-level paging table cannot be read"},
+  {fault::root_table_access,         false, "the root table cannot be read"},
+  {fault::context_table_access,      false, "the context table cannot be read"},
+  {fault::root_reserved,             false, "a reserved bit is set in a present root entry"},
+  {fault::context_reserved,          true,  "a reserved bit is set in a present context entry"},
+  {fault::paging_reserved,           true,  "a reserved bit is set in a present second-level entry"},
+  {fault::translation_type_blocked,  true,  "a translated or translation request is blocked by the context entry's type", "no device sends such requests: ECAP.DT is clear"},
+  {fault::output_in_interrupt_range, true,  "the translated address lies in the interrupt address range"},
+  {fault::ir_request_reserved,       false, "a reserved field of a remappable interrupt request is set"},
+  {fault::ir_index_beyond_table,     false, "the interrupt index is beyond the interrupt remapping table"},
+  {fault::irte_not_present,          true,  "the present bit of the interrupt remapping entry is clear"},
+  {fault::irt_access,                false, "the interrupt remapping table cannot be read"},
+  {fault::irte_reserved,             true,  "a reserved field is set in a present interrupt remapping entry"},
+  {fault::ir_compatibility_blocked,  false, "an interrupt request in compatibility format is blocked"},
+  {fault::ir_source_mismatch,        true,  "the interrupt's source fails the entry's source validation"},
+};
+
 constexpr bool qualified(u8 reason) {
-  switch (reason) {
-    case fault::root_not_present: case fault::root_table_access: case fault::context_table_access: case fault::root_reserved:
-    case fault::ir_request_reserved: case fault::ir_index_beyond_table: case fault::irt_access: case fault::ir_compatibility_blocked:
-      return false;
-    default: return true;
-  }
+  for (const FaultReason& f : kFaultReasons) if (f.code == reason) return f.qualified;
+  return true;
 }
 
 constexpr bool interrupt_fault(u8 reason) { return reason >= 0x20 && reason <= 0x26; }
 
-/// One line for people, in the words of the specification; "unknown fault reason" for the rest.
+/// One line for people; "unknown fault reason" for what the table does not have.
 const char* fault_text(u8 reason);
 
 /// A 128-bit record. FI: the page of the address, or for interrupt requests the index in bits 63:48.
@@ -62,6 +88,7 @@ struct FaultRecord {
 };
 
 /// Where the interrupt address range lies: 0xFEE0'0000 to 0xFEEF'FFFF.   VT-d "Handling Requests to Interrupt Address Range"
-constexpr bool in_interrupt_range(u64 at) { return (at >> 20) == 0xfee; }
+inline constexpr u64 kInterruptRange = 0xfee0'0000;
+constexpr bool in_interrupt_range(u64 at) { return at >> 20 == kInterruptRange >> 20; }
 
 }  // namespace vt::vtd

@@ -28,7 +28,7 @@ class Unit {
   struct Translation {
     bool ok = false;
     Hpa at;
-    u64 bytes_left = 0;          ///< from `at` to the end of the translated page
+    u64 bytes_left = 0;          ///< from `at` to the end of the translated page, or to the interrupt range before it
     u8 fault_reason = 0;         ///< 0 and not ok: refused without a fault (protected region, interrupt range)
     bool from_iotlb = false;
     bool translated = false;     ///< by tables; else the address went through as it was
