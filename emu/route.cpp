@@ -143,7 +143,7 @@ Machine::InterruptRoute Machine::interrupt_route(Bdf source, u64 address, u32 da
   if (request.reserved) { r.fault_reason = vtd::fault::ir_request_reserved; return r; }
   const auto l = vtd::lookup_irte(memory_, unit->caps(), table, request.index);
   r.irte = l.entry, r.fault_reason = l.fault_reason;
-  if (!r.fault_reason && !l.entry.source_allowed(source)) r.fault_reason = vtd::fault::ir_source_mismatch;
+  r.fault_reason = vtd::irte_fault_for(r.fault_reason, l.entry, source);
   if (r.fault_reason) return r;
   vtd::Unit::Interrupt i;
   i.destination = l.entry.destination(table.eime()), i.logical = l.entry.logical(), i.delivery_mode = l.entry.delivery_mode(), i.vector = l.entry.vector(), i.level = l.entry.level();

@@ -80,7 +80,10 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
   };
   if (c.reason) return refuse(c.reason);
   if (at.v >= width_limit(caps_, c.entry.levels())) return refuse(fault::beyond_width);
-  if (c.entry.type() == TranslationType::pass_through) return identity();
+  if (c.entry.type() == TranslationType::pass_through) {          // "Pass-through Translation": the output must be an address that the host has
+    if (at.v >= caps_.host_limit()) return refuse(fault::beyond_width);
+    return identity();
+  }
 
   u16 domain = c.entry.domain();
   const CachedTranslation* e = iotlb_.find([&](const CachedTranslation& x) { return x.domain == domain && x.covers(at.v); });
@@ -92,6 +95,8 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
   } else {
     ++stats_.iotlb_misses;
     Walk w = walk(memory(), caps_, c.entry.second_level_root(), c.entry.levels(), at, want);
+    // Reason 3, which is the context entry's: nor is that one kept.
+    if (w.why == Why::root_unreadable && !caps_.caching_mode) contexts_.drop([&](const CachedContext& x) { return x.source == source.v; });
     bool leaf = w.why == Why::ok || w.why == Why::denied;
     fresh.domain = domain;
     fresh.size = leaf ? w.size : kPageSize;
@@ -100,8 +105,8 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
     fresh.rights = w.access.v;
     fresh.snp = w.snp;
     if (!leaf) fresh.rights = 0, fresh.reason = fault_reason(w.why, access::read);
-    // "Caching Mode": with CM clear nothing is kept of what is not present or wrong. Rights that cancel out count as that.
-    if (fresh.rights || caps_.caching_mode) iotlb_.fill(fresh);
+    // "Details of IOTLB Use": with CM clear only successful walks are kept.
+    if (w.why == Why::ok || caps_.caching_mode) iotlb_.fill(fresh);
     e = &fresh;
   }
   // What is not present reads or writes; which of the two reasons depends on this request, not on the one that filled the cache.

@@ -61,10 +61,9 @@ Unit::Interrupt Unit::remap(Bdf source, u64 address, u32 data) {
     e.reason = l.fault_reason;
     e.index = static_cast<u16>(request.index);
     e.entry = l.entry;
-    if (!e.reason || caps_.caching_mode) irtes_.fill(e);
+    if (!irte_fault_for(e.reason, e.entry, source) || caps_.caching_mode) irtes_.fill(e);       // "Interrupt Entry Cache"
   }
-  if (e.reason) return refuse(e.reason, e.entry.fault_processing_disable());
-  if (!e.entry.source_allowed(source)) return refuse(fault::ir_source_mismatch, e.entry.fault_processing_disable());
+  if (u8 reason = irte_fault_for(e.reason, e.entry, source)) return refuse(reason, e.entry.fault_processing_disable());
   i.ok = true;
   i.destination = e.entry.destination(table.eime());
   i.logical = e.entry.logical();

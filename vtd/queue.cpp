@@ -42,7 +42,7 @@ void Unit::execute(Descriptor d) {
     case DescriptorType::wait:                               // all before it are done
       if (d.wait_status()) {
         u32 data = d.status_data();
-        out_.memory().write(d.status_address(), &data, 4, WriteCause::dma);
+        out_.memory().write(Hpa(d.status_address().v & (caps_.host_limit() - 1)), &data, 4, WriteCause::dma);   // bits above HAW are ignored
       }
       if (d.wait_interrupt() && !(values_[r::ICS] & 1)) {
         values_[r::ICS] |= 1;                                // IWC; one that is set already is no new condition
@@ -72,14 +72,12 @@ void Unit::invalidate_iotlb(Descriptor d) {
   const u64 domain = d.domain() & caps_.domain_mask();
   switch (d.granularity()) {
     case Granularity::global: iotlb_.clear(); break;
-    case Granularity::specific:
-      if (caps_.page_selective) {
-        u64 n = kPageSize << d.address_mask();
-        u64 first = d.address() & mask(caps_.mgaw - 1, 0) & ~(n - 1);
-        iotlb_.drop([&](const CachedTranslation& e) { return e.domain == domain && e.overlaps(first, n); });
-        break;
-      }
-      [[fallthrough]];                                       // without PSI a page is invalidated with its domain
+    case Granularity::specific: {                            // with PSI: acceptable() and iotlb_command() see to it
+      u64 n = kPageSize << d.address_mask();
+      u64 first = d.address() & mask(caps_.mgaw - 1, 0) & ~(n - 1);
+      iotlb_.drop([&](const CachedTranslation& e) { return e.domain == domain && e.overlaps(first, n); });
+      break;
+    }
     case Granularity::domain: iotlb_.drop([&](const CachedTranslation& e) { return e.domain == domain; }); break;
     case Granularity::reserved: break;
   }

@@ -231,6 +231,9 @@ TEST(vtd_rules, types_that_are_not_offered_are_errors) {
     m.enable_queue(), m.submit({type | 0x10, 0});
     EXPECT_EQ(m.r32(0x34), fsts::IQE) << type;
   }
+  Machine p(with([](Caps& c) { c.page_selective = false; }));           // CAP.PSI clear: a page-selective one is invalid
+  p.enable_queue(), p.submit(iotlb(G::specific, 5, 0x5000));
+  EXPECT_EQ(p.r32(0x34), fsts::IQE);
   Machine m(with([](Caps& c) { c.interrupt_remapping = false; }));
   m.enable_queue(), m.submit(interrupt_entries());
   EXPECT_EQ(m.r32(0x34), fsts::IQE);
@@ -294,6 +297,15 @@ TEST(vtd_rules, wait_descriptors_do_what_their_bits_say) {   // VT-d "Invalidati
     EXPECT_EQ(m.r32(0x9c), interrupt ? 1u : 0u) << f;
     EXPECT_EQ(m.out.messages.size(), interrupt ? 1u : 0u) << f;
     EXPECT_EQ(m.r64(0x80), 16u);
+  }
+}
+
+TEST(vtd_rules, a_status_address_has_as_many_bits_as_the_host) {   // VT-d "Invalidation Wait Descriptor": bits above HAW are ignored
+  for (unsigned width : {46u, 39u}) {
+    Machine m(with([width](Caps& c) { c.host_address_width = width; }));
+    m.enable_queue(), m.submit(wait_status(kStatus | ~u64{0} << width, 9));
+    EXPECT_EQ(m.r32(0x34), 0u);
+    EXPECT_EQ(m.out.mem.peek32(Hpa(kStatus)), 9u) << width;
   }
 }
 

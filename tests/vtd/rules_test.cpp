@@ -58,6 +58,7 @@ const Provocation kProvocations[] = {
   {0x04, "first address beyond AW",     [](R& m, u64 f) { m.devices_tables(kTop, f); }, u64{1} << 48},
   {0x04, "highest address",             [](R& m, u64 f) { m.devices_tables(kTop, f); }, ~u64{0xfff}, access::write},
   {0x04, "beyond AW, pass-through",     [](R& m, u64 f) { m.devices_tables(8, f); }, u64{1} << 48},
+  {0x04, "beyond HAW, pass-through",    [](R& m, u64 f) { m.devices_tables(8, f); }, u64{1} << 46, access::write},
   {0x05, "write to read-only",          [](R& m, u64 f) { m.devices_tables(kTop, f), m.map(0x5000, 0x9001); }, 0x5abc, access::write},
   {0x05, "write to nothing",            [](R& m, u64 f) { m.devices_tables(kTop, f), m.map(0x5000, 0); }, 0x5abc, access::write},
   {0x05, "write, no W above the leaf",  [](R& m, u64 f) { m.devices_tables(kTop, f), m.map(0x5000, 0x9003), m.put(kTop, m.get(kTop) & ~u64{2}); }, 0x5abc, access::write},
@@ -89,6 +90,7 @@ const Provocation kProvocations[] = {
   {0x21, "first index beyond",          [](R&, u64) {}, message(256), access::write},
   {0x21, "handle's bit 15",             [](R& m, u64) { m.irte(5, 1); }, message(0x8005), access::write},
   {0x21, "with the subhandle",          [](R& m, u64) { m.irte(0, 1); }, message(255, true), access::write, 1},
+  {0x21, "entry above HAW",             [](R& m, u64) { m.w64(0xb8, (u64{1} << 46) - 0x1000 + 15), m.command(gcmd::SIRTP); }, message(256), access::write},
   {0x22, "entry clear",                 [](R& m, u64 f) { m.irte(5, f * kFpdBit); }, message(5), access::write},
   {0x22, "entry, all but P",            [](R& m, u64 f) { m.irte(5, ~u64{3} | f * kFpdBit, ~u64{0}); }, message(5), access::write},
   {0x23, "table in no memory",          [](R& m, u64) { m.w64(0xb8, kNowhere | 7), m.command(gcmd::SIRTP); }, message(5), access::write},
@@ -102,6 +104,7 @@ const Provocation kProvocations[] = {
   {0x24, "bit 84",                      [](R& m, u64 f) { m.irte(5, 1 | f * kFpdBit, u64{1} << 20); }, message(5), access::write},
   {0x25, "CFI clear",                   [](R&, u64) {}, 0xfee0'1000, access::write, 0x41, false},
   {0x26, "SVT 1, another requester",    [](R& m, u64 f) { m.irte(5, 1 | f * kFpdBit, 0x4'0000 | kAlien); }, message(5), access::write},
+  {0x26, "before reserved fields",      [](R& m, u64 f) { m.irte(5, 0x1001 | f * kFpdBit, 0x4'0000 | kAlien); }, message(5), access::write},
   {0x26, "SVT 2, another bus",          [](R& m, u64 f) { m.irte(5, 1 | f * kFpdBit, 0x8'0000 | 0x0203); }, message(5), access::write},
 };
 
@@ -115,7 +118,7 @@ TEST(vtd_rules, every_modelled_fault_reason_is_provoked) {   // VT-d "Fault Reas
     EXPECT_EQ(provoked.contains(f.code), !f.absent) << std::hex << unsigned{f.code};
     EXPECT_STREQ(fault_text(f.code), f.text);
   }
-  EXPECT_EQ(provoked.size() + 1, std::size(kFaultReasons));       // all but 0Dh
+  EXPECT_EQ(provoked.size() + 3, std::size(kFaultReasons));       // all but 0DH, 27H and 28H
   EXPECT_STREQ(fault_text(0x0f), "unknown fault reason");
 }
 
@@ -168,6 +171,28 @@ TEST(vtd_rules, provocations_repeat_with_and_without_caching_mode) {   // VT-d "
         EXPECT_EQ(p.reason >= 0x20 ? m.unit.remap(m.dev, p.at, p.data).fault_reason : m.dma(p.at, p.want).fault_reason, p.reason);
       EXPECT_EQ(m.unit.statistics().faults, 3u);
     }
+}
+
+TEST(vtd_rules, only_what_succeeded_is_cached_without_CM) {   // VT-d "Details of IOTLB Use", "Interrupt Entry Cache"
+  for (bool cm : {false, true}) {
+    Running m(with([cm](Caps& c) { c.caching_mode = cm; }));
+    u64 pte = m.map(0x5000, 0x9001);
+    EXPECT_EQ(m.dma(0x5000, access::write).fault_reason, 5);
+    m.put(pte, 0x9003);
+    EXPECT_EQ(m.dma(0x5000, access::write).ok, !cm);
+    m.submit(descriptor::iotlb(Granularity::specific, 5, 0x5000));
+    EXPECT_TRUE(m.dma(0x5000, access::write).ok);
+    m.context_entry(kNowhere | 1, 0x802, Bdf(0, 6, 0));                  // reason 3: so its context entry is not kept either
+    EXPECT_EQ(m.dma(0x5000, access::read, Bdf(0, 6, 0)).fault_reason, 3);
+    m.context_entry(kTop | 1, 0x802, Bdf(0, 6, 0));
+    EXPECT_EQ(m.dma(0x5000, access::read, Bdf(0, 6, 0)).ok, !cm);
+    m.irte(5, 1, 0x4'0000 | kAlien);
+    EXPECT_EQ(m.unit.remap(m.dev, message(5), 0).fault_reason, 0x26);
+    m.irte(5, 1, 0x4'0000 | m.dev.v);
+    EXPECT_EQ(m.unit.remap(m.dev, message(5), 0).ok, !cm);
+    m.submit(descriptor::interrupt_entries(5, 0));
+    EXPECT_TRUE(m.unit.remap(m.dev, message(5), 0).ok);
+  }
 }
 
 TEST(vtd_rules, interrupt_range_behind_a_cached_superpage_is_refused) {   // VT-d "Handling Requests to Interrupt Address Range"

@@ -29,6 +29,8 @@ inline constexpr u8 irt_access = 0x23;
 inline constexpr u8 irte_reserved = 0x24;
 inline constexpr u8 ir_compatibility_blocked = 0x25;
 inline constexpr u8 ir_source_mismatch = 0x26;
+inline constexpr u8 posted_access = 0x27;
+inline constexpr u8 posted_reserved = 0x28;
 }  // namespace fault
 
 /// The specification's list for legacy mode. A qualified fault is not recorded where the entry's FPD is set; the others always are.
@@ -60,6 +62,8 @@ inline constexpr FaultReason kFaultReasons[] = {
   {fault::irte_reserved,             true,  "a reserved field is set in a present interrupt remapping entry"},
   {fault::ir_compatibility_blocked,  false, "an interrupt request in compatibility format is blocked"},
   {fault::ir_source_mismatch,        true,  "the interrupt's source fails the entry's source validation"},
+  {fault::posted_access,             true,  "the posted interrupt descriptor cannot be read", "posting is not offered: ECAP.PI is clear, such entries are 24H"},
+  {fault::posted_reserved,           true,  "a reserved field is set in a posted interrupt descriptor", "posting is not offered"},
 };
 
 constexpr bool qualified(u8 reason) {
@@ -67,7 +71,7 @@ constexpr bool qualified(u8 reason) {
   return true;
 }
 
-constexpr bool interrupt_fault(u8 reason) { return reason >= 0x20 && reason <= 0x26; }
+constexpr bool interrupt_fault(u8 reason) { return reason >= 0x20 && reason <= 0x28; }
 
 /// One line for people; "unknown fault reason" for what the table does not have.
 const char* fault_text(u8 reason);

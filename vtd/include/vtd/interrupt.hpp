@@ -80,11 +80,18 @@ constexpr u8 irte_fault(Irte e, bool eime) {
   return e.reserved(eime) ? fault::irte_reserved : fault::none;
 }
 
+/// And of the request, `reason` being the entry's own: the requester is verified before the other fields are looked at.
+constexpr u8 irte_fault_for(u8 reason, Irte e, Bdf source) {
+  const bool judged = reason == fault::none || (reason == fault::irte_reserved && e.validation_type() != 3);
+  return judged && !e.source_allowed(source) ? fault::ir_source_mismatch : reason;
+}
+
 template <ReadsPhys M>
 IrteLookup lookup_irte(const M& mem, const Caps& caps, IrTable table, u32 index) {
   IrteLookup l;
   if (index >= table.entries()) return l.fault_reason = fault::ir_index_beyond_table, l;
   l.at = table.base() + u64{16} * index;
+  if (l.at.v >= caps.host_limit()) return l.fault_reason = fault::ir_index_beyond_table, l;
   if (!readable(mem, caps, l.at)) return l.fault_reason = fault::irt_access, l;
   l.entry = {mem.peek64(l.at), mem.peek64(l.at + 8)};
   l.read = true;

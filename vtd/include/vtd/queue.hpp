@@ -39,7 +39,7 @@ constexpr bool acceptable(const Caps& c, Descriptor d) {
       return !(d.lo & (mask(15, 6) | mask(63, 50))) && !d.hi && d.granularity() != Granularity::reserved;
     case DescriptorType::iotlb:
       if ((d.lo & (mask(15, 8) | mask(63, 32))) || (d.hi & mask(11, 7)) || d.granularity() == Granularity::reserved) return false;
-      return d.granularity() != Granularity::specific || !c.page_selective || d.address_mask() <= c.max_address_mask;
+      return d.granularity() != Granularity::specific || (c.page_selective && d.address_mask() <= c.max_address_mask);
     case DescriptorType::device_tlb:
       return false;                       // ECAP.DT is clear
     case DescriptorType::interrupt_entry:
