@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The native judge:
 ///   judge [--class NAME]... [--cases N] [--seed S] [--first N] [--exact] [--resume FILE]   host against model
+///   judge --unicorn [--cases N] [--seed S] [--first N] [--resume FILE]                  Unicorn against model, in sequences
 ///   judge --list                                                                       classes, exclusions, masks
 #include <chrono>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "judge/decode.hpp"
 #include "judge/judge.hpp"
 #include "judge/report.hpp"
+#include "judge/second_main.hpp"
 
 namespace vt::judge {
 namespace {
@@ -20,6 +22,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: judge [--class NAME]... [--cases N] [--seed S] [--first N] [--reports N] [--exact] [--resume FILE]\n"
     "       judge --decode [--cases N] [--seed S] [ELF FILE]...      the decoder against Zydis: N random strings in each mode, and files\n"
+    "       judge --unicorn [--cases N] [--seed S] [--first N] [--resume FILE]      the model against Unicorn: sequences of 5 to 50 integer instructions\n"
     "       judge --doc FILE      docs/conformance.md from what FILE (of --resume) holds\n"
     "       judge --list\n";
 
@@ -55,7 +58,7 @@ int judge_main(int argc, char** argv) {
   std::vector<std::string> wanted;
   Judge::Options o;
   std::string resume;
-  bool decode = false;
+  bool decode = false, unicorn = false;
   std::vector<std::string> files;
   for (int k = 1; k < argc; ++k) {
     const std::string a = argv[k];
@@ -70,6 +73,7 @@ int judge_main(int argc, char** argv) {
     else if (a == "--reports") o.reports = static_cast<unsigned>(number("--reports", value()));
     else if (a == "--decode") decode = true;
     else if (decode && a[0] != '-') files.push_back(a);
+    else if (a == "--unicorn") unicorn = true;
     else if (a == "--exact") o.exact = true;
     else if (a == "--resume") resume = value();
     else if (a == "--doc") return std::fputs(conformance_doc(read_tally(value())).c_str(), stdout) < 0;
@@ -79,6 +83,7 @@ int judge_main(int argc, char** argv) {
     } else throw std::invalid_argument(a + ": not understood");
   }
   if (decode) return decode_main(files, o, resume);
+  if (unicorn) return second_main({.seed = o.seed, .first = o.first, .cases = o.cases, .reports = o.reports}, resume);
   for (auto& w : wanted)
     if (std::none_of(classes().begin(), classes().end(), [&](auto& c) { return c.name == w; })) throw std::invalid_argument("--class " + w + ": see --list");
   Judge judge;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "judge/classes.hpp"
+#include "judge/second_main.hpp"
 
 namespace vt::judge {
 
@@ -66,6 +67,7 @@ std::string conformance_doc(const Tally& t) {
   out += "\n### Not run\n\n| instructions | why |\n|---|---|\n";
   for (auto& e : exclusions()) out += fmt::format("| {}{}{} | {} |\n", e.names, e.opcode ? " " : "", e.opcode ? e.opcode : "", e.why);
   out += "| system, ports, VMX | need CPL 0; bare-metal tests and tests/cpu have them |\n";
+  out += second_doc(t);
   bool first = true;
   for (auto& [name, k] : t) {
     if (name.rfind("decode:", 0) != 0) continue;
