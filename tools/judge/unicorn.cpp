@@ -27,9 +27,9 @@ struct UnicornHooks {
     uc_emu_stop(uc);
   }
   static void code(uc_engine*, u64 address, u32, void* who) { static_cast<Unicorn*>(who)->seen_.at = address; }
-  static bool memory(uc_engine*, uc_mem_type, u64 address, int, i64, void* who) {
+  static bool memory(uc_engine*, uc_mem_type, u64 address, int size, i64, void* who) {
     auto& u = *static_cast<Unicorn*>(who);
-    u.seen_.vector = canonical(address) ? 14 : 13, u.seen_.address = address, u.seen_.any = true;
+    u.seen_.vector = canonical(address) && canonical(address + static_cast<u64>(size) - 1) ? 14 : 13, u.seen_.address = address, u.seen_.any = true;
     return false;
   }
 };
