@@ -407,8 +407,15 @@ int run(const RunOptions& o) {
     if (waits) manifest["end"]["waits"] = *waits;
     try {
       manifest["state_hash"] = m.state_hash();
-      emu::save_checkpoint(m, dir->file(kEndCheckpoint));
-      checkpoints.list.push_back({{"step", m.steps()}, {"file", kEndCheckpoint}});
+      bool end_kept = true;
+      try {
+        emu::save_checkpoint(m, dir->file(kEndCheckpoint));
+        checkpoints.list.push_back({{"step", m.steps()}, {"file", kEndCheckpoint}});
+      } catch (const std::runtime_error& e) {   // the rest is worth having without it
+        print_error(e.what());
+        end_kept = false;
+      }
+      if (!end_kept && status == status::ok) status = status::finding, manifest["exit_status"] = status;
       manifest["checkpoints"] = checkpoints.list;
       dir->write(kManifest, manifest_text(manifest));
       if (!console_ok) throw std::runtime_error(dir->file(kConsole) + ": could not be written completely (disk full?)");

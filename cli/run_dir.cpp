@@ -51,7 +51,10 @@ void RunDir::write(const std::string& name, const std::string& text) const {
   std::FILE* f = std::fopen(part.c_str(), "wb");
   if (!f) throw std::runtime_error(fmt::format("{}: cannot be written ({})", part, std::strerror(errno)));
   const bool ok = std::fwrite(text.data(), 1, text.size(), f) == text.size();
-  if (std::fclose(f) != 0 || !ok) throw std::runtime_error(fmt::format("{}: cannot be written (disk full?)", part));
+  if (std::fclose(f) != 0 || !ok) {
+    std::remove(part.c_str());
+    throw std::runtime_error(fmt::format("{}: cannot be written (disk full?)", part));
+  }
   if (std::rename(part.c_str(), to.c_str()) != 0) throw std::runtime_error(fmt::format("{}: cannot be put in place ({})", to, std::strerror(errno)));
 }
 

@@ -89,14 +89,19 @@ std::string header(const Machine& m) {
 
 void save_checkpoint(Machine& m, const std::string& name) {
   const std::string part = name + ".part";
-  File file(part, "wb");
-  const std::string head = header(m);
-  if (std::fwrite(head.data(), 1, head.size(), file.f) != head.size()) file.fail("cannot be written (disk full?)");
-  ZstdSave ar(file);
-  m.state(ar);
-  ar.finish();
-  file.close();
-  if (std::rename(part.c_str(), name.c_str()) != 0) throw std::runtime_error(name + ": cannot be put in place");
+  try {
+    File file(part, "wb");
+    const std::string head = header(m);
+    if (std::fwrite(head.data(), 1, head.size(), file.f) != head.size()) file.fail("cannot be written (disk full?)");
+    ZstdSave ar(file);
+    m.state(ar);
+    ar.finish();
+    file.close();
+    if (std::rename(part.c_str(), name.c_str()) != 0) throw std::runtime_error(name + ": cannot be put in place");
+  } catch (...) {
+    std::remove(part.c_str());   // on a full disk there is more to be written than this
+    throw;
+  }
 }
 
 void load_checkpoint(Machine& m, const std::string& name) {

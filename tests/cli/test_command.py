@@ -3,7 +3,9 @@
 """The command from outside, with ROM images of a few bytes: statuses, messages, what a run directory holds, determinism, Ctrl-C."""
 import json
 import pathlib
+import random
 import re
+import resource
 import signal
 import struct
 import subprocess
@@ -86,6 +88,27 @@ def ends(w):
             check(f"end: {name}: the last state of the processor is shown", re.search(r"cpu 0: .*\n  rip [0-9a-f]{16}", done.stderr), done.stderr)
     done, m, _ = w.run(LOOP, "--until", 12345)
     check("a run until a step makes exactly so many", m["steps"] == 12345 and m["cycles"] == 12345, m["steps"])
+
+
+def full_disk(w):
+    """Files cannot grow beyond 12 KiB, which is what a full disk looks like to whoever writes."""
+    def small():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12288, 12288))
+    out = w.path / "full"
+    file = w.rom(say("kept") + b"\xb9\x00\x40\xe2\xfe" + EXIT(0))
+    image = bytearray(file.read_bytes())
+    image[0x1000:0xe000] = random.Random(1).randbytes(0xd000)   # so that a checkpoint does not become small
+    file.write_bytes(image)
+    done = vitrine("run", "--firmware", file, "-o", out, "--memory", "64M", "--checkpoint-every", 5000, preexec_fn=small)
+    m = json.loads((out / "manifest.json").read_text())
+    check("a full disk: status 1, and which file", done.returncode == 1 and "5000.ckpt.part: cannot be written (disk full?); no more checkpoints are written" in done.stderr
+          and "end.ckpt.part: cannot be written (disk full?)" in done.stderr, (done.returncode, done.stderr))
+    check("the run has gone on to its end, and what there is can be read", m["end"]["reason"] == "exit-device" and m["exit_status"] == 1 and "kept" in (out / "console.txt").read_text()
+          and vitrine("stat", out).returncode == 0, m["end"])
+    check("nothing half-written is left", not list(out.rglob("*.part")), list(out.rglob("*")))
+    done = vitrine("run", "--firmware", w.rom(EXIT(0)), "-o", "/proc/nowhere/run")
+    check("a run directory that cannot be made: status 2, and why", done.returncode == 2 and "-o /proc/nowhere/run: cannot be made" in done.stderr, done.stderr)
 
 
 def run_directory(w):
@@ -200,7 +223,7 @@ def interruption(w):
 def main():
     with tempfile.TemporaryDirectory(prefix="vitrine-command-") as where:
         w = Where(where)
-        for part in (ends, run_directory, determinism, refusals, interruption):
+        for part in (ends, full_disk, run_directory, determinism, refusals, interruption):
             part(w)
     end()
 
