@@ -74,10 +74,12 @@ def instructions(run, s):
         ("mov ecx, 3", [], {"rcx": [hex(v + 1), "0x3"]}),
     ]
     # SDM 2B "REP": an iteration each, RIP stays until the last; RCX, RSI and RDI by one
+    # and RFLAGS.RF is set while it goes on, as events between iterations push it (SDM 3B "Instruction-Breakpoint Exception Condition")
+    resume = [{"rflags": ["0x2", "0x10002"]}, {}, {"rflags": ["0x10002", "0x2"]}]
     for n, byte in enumerate(b"abc"):
         expected.append(("rep movsb byte ptr [rdi], byte ptr [rsi]", [
             ("read", 1, hex(s["source"] + n), hex(s["source"] + n), hexa(byte, 1), None, "2M"), ("write", 1, hex(0x400020 + n), hex(page + 0x20 + n), hexa(byte, 1), "0x00", "4K")],
-            {"rcx": [hex(3 - n), hex(2 - n)], "rsi": [hex(s["source"] + n), hex(s["source"] + n + 1)], "rdi": [hex(0x400020 + n), hex(0x400021 + n)]}))
+            {"rcx": [hex(3 - n), hex(2 - n)], "rsi": [hex(s["source"] + n), hex(s["source"] + n + 1)], "rdi": [hex(0x400020 + n), hex(0x400021 + n)], **resume[n]}))
     expected += [
         ("xor ecx, ecx", [], {"rflags": ["0x2", "0x46"]}),
         ("rep stosb byte ptr [rdi], al", [], {}),   # a count of zero is one step without effect
