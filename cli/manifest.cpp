@@ -121,7 +121,6 @@ json options(const RunOptions& o) {
 double mips(u64 retired, double seconds) { return seconds > 0 ? static_cast<double>(retired) / seconds / 1e6 : 0; }
 
 int exit_status(const Stop& stop, const When& until) {
-  if (stop.reason() == emu::kInputLost) return status::bad_input;
   switch (stop.reason()) {
     case StopReason::until: return status::ok;
     case StopReason::power_off: return until.kind == When::Kind::never ? status::ok : status::finding;  // it never came to that
@@ -130,6 +129,7 @@ int exit_status(const Stop& stop, const When& until) {
     case StopReason::exit_device: return stop.code() & 0xff;
     case StopReason::limit: return status::limit;
     case StopReason::interrupted: return status::interrupted;
+    case StopReason::input_lost: return status::bad_input;
     case StopReason::none: break;
   }
   return status::internal;

@@ -40,9 +40,9 @@ std::string exception_name(unsigned vector) {
   return "vector " + std::to_string(vector);
 }
 const char* stop_name(StopReason r) {
-  if (r == emu::kInputLost) return "input-lost";
   switch (r) {
     case StopReason::none: return "unfinished";
+    case StopReason::input_lost: return "input-lost";
     case StopReason::unsupported: return "unsupported";
     case StopReason::power_off: return "power-off";
     case StopReason::reset: return "reset";

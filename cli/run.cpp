@@ -122,13 +122,13 @@ std::string end_text(emu::Machine& m, const Prepared& p, const When& until) {
   const Stop& s = m.stop();
   const std::string wanted = until.kind == When::Kind::console ? "console:'" + until.text + "'" : until.typed;
   std::string t;
-  if (s.reason() == emu::kInputLost) return s.what();
   switch (s.reason()) {
     case StopReason::until: return s.what() == kEscape ? "left by " + s.what() : "reached " + wanted;
     case StopReason::exit_device: return fmt::format("the guest ended the run with status {}{}", s.code(), s.what() == "exit device" ? "" : " (" + s.what() + ")");
     case StopReason::power_off: t = "powered off"; break;
     case StopReason::limit: return fmt::format("step limit reached ({})", s.what());
     case StopReason::interrupted: return "interrupted";
+    case StopReason::input_lost: return s.what();
     case StopReason::unsupported: t = "not modelled"; break;
     case StopReason::reset: t = "reset"; break;
     case StopReason::triple_fault: t = "triple fault"; break;

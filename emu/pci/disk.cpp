@@ -36,7 +36,7 @@ bool Disk::from_image(u64 at, u8* to, std::size_t n) {
   std::memset(to + there, 0, n - there);
   if (image_ && image_->read(at, to, there)) return true;
   std::memset(to, 0, there);
-  stop_.request(kInputLost, image_ ? image_->what_failed() : name_ + ": its image is not there any more, and the run reads it; put the file back");
+  stop_.request(StopReason::input_lost, image_ ? image_->what_failed() : name_ + ": its image is not there any more, and the run reads it; put the file back");
   return false;
 }
 

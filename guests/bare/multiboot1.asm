@@ -73,26 +73,7 @@ dump:   jecxz .end
         loop .byte
 .end:   mov esi, newline
         jmp print
-digit:  cmp al, 10
-        sbb al, 0x69
-        das
-put:    push edx
-        push eax
-        mov dx, 0x3fd
-.wait:  in al, dx
-        test al, 0x20
-        jz .wait
-        pop eax
-        mov dx, 0x3f8
-        out dx, al
-        pop edx
-        ret
-print:  lodsb
-        test al, al
-        jz .end
-        call put
-        jmp print
-.end:   ret
+        %include "print.inc"
 
         section .rodata
 name:   db "multiboot1 ", 0

@@ -95,26 +95,7 @@ leave:  mov eax, edi
         cli
         hlt
 
-digit:  cmp al, 10
-        sbb al, 0x69
-        das
-put:    push edx
-        push eax
-        mov dx, 0x3fd
-.wait:  in al, dx
-        test al, 0x20
-        jz .wait
-        pop eax
-        mov dx, 0x3f8
-        out dx, al
-        pop edx
-        ret
-print:  lodsb
-        test al, al
-        jz .end
-        call put
-        jmp print
-.end:   ret
+        %include "print.inc"
 
         section .rodata
 name:   db "multiboot2 ", 0

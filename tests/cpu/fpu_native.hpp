@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include <random>
 
 #include "harness.hpp"
+#include "operands.hpp"
 
 namespace vt::cpu {
 
@@ -117,56 +117,6 @@ class EmulatedFpu {
   }
 };
 
-/// Operands that matter: boundaries of formats and roundings, NaNs, infinities, denormals, and anything.
-class Operands {
- public:
-  explicit Operands(u32 seed) : rng_(seed) {}
-  u64 bits() { return rng_(); }
-  unsigned below(unsigned n) { return static_cast<unsigned>(rng_() % n); }
-  u32 f32() {
-    static constexpr u32 kNasty[] = {0, 1, 2, 0x7fffff, 0x800000, 0x800001, 0x3f800000, 0x3f800001, 0x3f7fffff, 0x40000000, 0x7f7fffff, 0x7f800000,
-        0x7f800001, 0x7fa00000, 0x7fbfffff, 0x7fc00000, 0x7fc12345, 0x7fffffff, 0x4f000000, 0x4effffff, 0x5f000000, 0x3f000000, 0x3fc00000, 0x34000000, 0x400000};
-    u32 v;
-    switch (below(4)) {
-      case 0: v = kNasty[below(sizeof kNasty / 4)]; break;
-      case 1: v = static_cast<u32>(bits()); break;
-      case 2: v = static_cast<u32>(bits() & 0x7fffff) | (120 + below(40)) << 23; break;
-      default: v = static_cast<u32>(bits() & (0x7fffff << below(23)) & 0x7fffff) | (below(2) ? below(30) : 225 + below(30)) << 23;
-    }
-    return v ^ static_cast<u32>(below(2)) << 31;
-  }
-  u64 f64() {
-    static constexpr u64 kNasty[] = {0, 1, 0xfffffffffffff, 0x10000000000000, 0x3ff0000000000000, 0x3fefffffffffffff, 0x7fefffffffffffff, 0x7ff0000000000000,
-        0x7ff0000000000001, 0x7ff4000000000000, 0x7ff8000000000000, 0x7ff8123456789abc, 0x7fffffffffffffff, 0x41dfffffffc00000, 0x41e0000000000000, 0x43e0000000000000,
-        0x43dfffffffffffff, 0x3fe0000000000000, 0x3ff8000000000000, 0x36a0000000000000, 0x3690000000000000, 0x380fffffe0000000, 0x380ffffff0000000, 0x47efffffe0000000, 0x47effffff0000000, 0x41dfffffffe00000};
-    u64 v;
-    switch (below(5)) {
-      case 0: v = kNasty[below(sizeof kNasty / 8)]; break;
-      case 1: v = bits(); break;
-      case 2: v = (bits() & 0xfffffffffffff) | static_cast<u64>(1000 + below(100)) << 52; break;
-      case 3: v = (bits() & 0xfffffffffffff) | static_cast<u64>(below(2) ? 868 + below(40) : 1140 + below(20)) << 52; break;
-      default: v = (bits() & (0xfffffffffffffull << below(52)) & 0xfffffffffffff) | static_cast<u64>(below(2) ? below(60) : 1990 + below(57)) << 52;
-    }
-    return v ^ static_cast<u64>(below(2)) << 63;
-  }
-  X87Reg f80() {
-    static constexpr X87Reg kNasty[] = {{0, 0}, {1, 0}, {~u64{0} >> 1, 0}, {u64{1} << 63, 0}, {u64{1} << 63, 1}, {~u64{0}, 0x7ffe}, {u64{1} << 63, 0x7fff}, {(u64{1} << 63) + 1, 0x7fff},
-        {0xa000000000000000, 0x7fff}, {0xc000000000000000, 0x7fff}, {0xc123456789abcdef, 0x7fff}, {~u64{0}, 0x7fff}, {0, 0x7fff}, {1, 0x7fff}, {0x4000000000000000, 0x7fff}, {0, 1}, {0x7fffffffffffffff, 0x3fff},
-        {u64{1} << 63, 0x3fff}, {u64{1} << 63, 0x3ffe}, {0xc000000000000000, 0x3fff}, {u64{1} << 63, 0x403e}, {~u64{0}, 0x403d}, {0xfffffffe00000000, 0x401d}, {0xfffe000000000000, 0x400d}, {0xffff000000000000, 0x400d}};
-    X87Reg v;
-    switch (below(5)) {
-      case 0: v = kNasty[below(sizeof kNasty / sizeof kNasty[0])]; break;
-      case 1: v = {bits() | u64{1} << 63, static_cast<u16>(bits() & 0x7fff)}; break;
-      case 2: v = {bits() | u64{1} << 63, static_cast<u16>(0x3fff - 20 + below(90))}; break;
-      case 3: v = {(bits() & (~u64{0} << below(64))) | u64{1} << 63, static_cast<u16>(below(2) ? 1 + below(70) : 0x7ffe - below(70))}; break;
-      default: v = {(bits() & (~u64{0} << below(64))) | u64{1} << 63, static_cast<u16>(0x3fff + (below(2) ? 1 : -1) * static_cast<int>(below(2) ? 127 + below(28) : 1020 + below(60)))};
-    }
-    v.se = static_cast<u16>(v.se ^ below(2) << 15);
-    return v;
-  }
-
- private:
-  std::mt19937_64 rng_;
-};
+using judge::Operands;
 
 }  // namespace vt::cpu

@@ -98,7 +98,7 @@ TEST_F(DiskTest, a_host_that_fails_ends_the_run_by_name) {
   EXPECT_TRUE(disk.read(7, data.data(), 1));                      // in the block that was written
   EXPECT_FALSE(stop.requested());
   EXPECT_FALSE(disk.read(8, data.data(), 1));
-  EXPECT_EQ(stop.reason(), kInputLost);
+  EXPECT_EQ(stop.reason(), StopReason::input_lost);
   EXPECT_EQ(stop.what(), "disk.img: cannot be read");
   EXPECT_EQ(data, std::vector<u8>(512));
   EXPECT_FALSE(disk.write(16, data.data(), 1));                   // a part of a block needs the rest of it

@@ -12,20 +12,10 @@ using namespace vt::emu::pci;
 
 namespace {
 
-struct Port final : DmaPort {
-  bool read(Bdf, Iova at, void* to, std::size_t n) override {
-    if (at.v + n > memory.size()) { std::memset(to, 0xff, n); return false; }
-    std::memcpy(to, &memory[at.v], n);
-    return true;
-  }
-  bool write(Bdf, Iova at, const void* from, std::size_t n) override {
-    if (at.v + n > memory.size()) return false;
-    std::memcpy(&memory[at.v], from, n);
-    return true;
-  }
+struct Port final : FakeMemory {
+  Port() : FakeMemory(0x10000) {}
   void msi(Bdf s, u64 a, u32 d) override { EXPECT_EQ(s, Bdf(0, 5, 0)); sent.push_back({a, d}); }
   std::vector<std::pair<u64, u32>> sent;
-  std::vector<u8> memory = std::vector<u8>(0x10000);
 };
 
 /// 70 vectors: two words of pending bits. Registers: one, that remembers what was written.

@@ -3,8 +3,10 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "emu/device.hpp"
 
@@ -39,6 +41,26 @@ class FakeClock final : public Clock {
 
  private:
   u64 now_ = 0;
+};
+
+/// Memory from address 0 for DMA; what lies in [block_first, block_last] is refused, as an IOMMU does. Where messages go is the test's matter.
+struct FakeMemory : DmaPort {
+  explicit FakeMemory(u64 size) : memory(size) {}
+  bool good(u64 at, std::size_t n) const { return at < memory.size() && n <= memory.size() - at && (at > block_last || at + n <= block_first); }
+  bool read(Bdf, Iova at, void* to, std::size_t n) override {
+    if (!good(at.v, n)) { std::memset(to, 0xff, n); return false; }
+    std::memcpy(to, &memory[at.v], n);
+    return true;
+  }
+  bool write(Bdf, Iova at, const void* from, std::size_t n) override {
+    if (!good(at.v, n)) return false;
+    std::memcpy(&memory[at.v], from, n);
+    return true;
+  }
+  template <class T> T get(u64 at) const { T v; std::memcpy(&v, &memory[at], sizeof v); return v; }
+  template <class T> void put(u64 at, const T& v) { std::memcpy(&memory[at], &v, sizeof v); }
+  std::vector<u8> memory;
+  u64 block_first = ~u64{0}, block_last = 0;
 };
 
 struct FakeLine final : IrqLine {

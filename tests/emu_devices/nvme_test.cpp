@@ -243,7 +243,7 @@ TEST_F(NvmeTest, errors_have_their_status) {   // "Status Code Type"
   EXPECT_EQ(io(2, 0, 24, kData, kList), transfer_error);
   image->broken = true;
   EXPECT_EQ(io(2, 0, 1), unrecovered_read);
-  EXPECT_EQ(stop.reason(), kInputLost);
+  EXPECT_EQ(stop.reason(), StopReason::input_lost);
 }
 
 TEST_F(NvmeTest, deallocated_sectors_read_as_zeroes) {   // "Dataset Management command"

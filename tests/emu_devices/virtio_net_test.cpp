@@ -13,22 +13,10 @@ using namespace vt::emu::pci;
 
 namespace {
 
-struct Port final : DmaPort {
-  bool read(Bdf, Iova at, void* to, std::size_t n) override {
-    if (at.v >= memory.size() || n > memory.size() - at.v) { std::memset(to, 0xff, n); return false; }
-    std::memcpy(to, &memory[at.v], n);
-    return true;
-  }
-  bool write(Bdf, Iova at, const void* from, std::size_t n) override {
-    if (at.v >= memory.size() || n > memory.size() - at.v) return false;
-    std::memcpy(&memory[at.v], from, n);
-    return true;
-  }
+struct Port final : FakeMemory {
+  Port() : FakeMemory(0x20000) {}
   void msi(Bdf, u64 a, u32) override { sent.push_back(a); }
-  template <class T> void put(u64 at, T v) { std::memcpy(&memory[at], &v, sizeof v); }
-  template <class T> T get(u64 at) const { T v; std::memcpy(&v, &memory[at], sizeof v); return v; }
   std::vector<u64> sent;
-  std::vector<u8> memory = std::vector<u8>(0x20000);
 };
 
 struct Wire final : FrameSink {

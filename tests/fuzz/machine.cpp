@@ -3,6 +3,7 @@
 /// on. Each operation is a byte of what, a place and a value.
 #include "emu/bus.hpp"
 #include "firmware/image.hpp"
+#include "fuzz_input.hpp"
 #include "pci/config.hpp"
 #include "prepare.hpp"
 #include "typing.hpp"
@@ -11,25 +12,19 @@ using namespace vt;
 
 namespace {
 
-struct Input {
-  const u8* p;
-  std::size_t n;
-  u8 byte() { return n ? (--n, *p++) : u8{0}; }
-  u64 bytes(unsigned count) { u64 v = 0; for (unsigned i = 0; i < count; ++i) v |= u64{byte()} << 8 * i; return v; }
-  u64 value() {
-    const u8 b = byte();
-    switch (b >> 5) {
-      case 0: return b & 31;
-      case 1: return u64{1} << (b & 31);
-      case 2: return ~u64{0} << (b & 31);
-      case 3: return u64{b & 31u} << 12 | byte();
-      case 4: return u64{b & 31u} << 12 | 3;
-      case 5: return bytes(2);
-      case 6: return bytes(4);
-      default: return bytes(8);
-    }
+u64 value(Input& in) {
+  const u8 b = in.byte();
+  switch (b >> 5) {
+    case 0: return b & 31;
+    case 1: return u64{1} << (b & 31);
+    case 2: return ~u64{0} << (b & 31);
+    case 3: return u64{b & 31u} << 12 | in.byte();
+    case 4: return u64{b & 31u} << 12 | 3;
+    case 5: return in.bytes(2);
+    case 6: return in.bytes(4);
+    default: return in.bytes(8);
   }
-};
+}
 
 /// jmp $ at 1 MiB.
 fw::Image loop() {
@@ -69,17 +64,17 @@ extern "C" int LLVMFuzzerTestOneInput(const u8* data, std::size_t size) {
         const auto [first, length] = places[in.byte() % places.size()];
         const u64 at = first + in.bytes(2) % length / bytes * bytes;
         if (op & 0x80) bus.mmio_read(Hpa{at}, bytes);
-        else bus.mmio_write(Hpa{at}, bytes, in.value());
+        else bus.mmio_write(Hpa{at}, bytes, value(in));
         break;
       }
       case 2: case 3: {
         const u16 port = static_cast<u16>(kPorts[in.byte() % std::size(kPorts)] + (op >> 5 & 3) * 2 + (op >> 7));
         if (op & 1) bus.port_read(port, std::min(bytes, 4u));
-        else bus.port_write(port, std::min(bytes, 4u), in.value() & (bytes == 1 ? 0xff : bytes == 2 ? 0xffff : 0xffff'ffff));
+        else bus.port_write(port, std::min(bytes, 4u), value(in) & (bytes == 1 ? 0xff : bytes == 2 ? 0xffff : 0xffff'ffff));
         break;
       }
       case 4: case 5: {
-        const u64 at = in.bytes(2) * 8, v = in.value();
+        const u64 at = in.bytes(2) * 8, v = value(in);
         m.memory().write(Hpa{at}, &v, 8, WriteCause::loader);
         break;
       }
@@ -89,7 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const u8* data, std::size_t size) {
         auto& f = *all[in.byte() % all.size()];
         const u16 reg = static_cast<u16>(in.byte() & ~3u);
         if (op & 0x80) f.config_read(reg, 4);
-        else f.config_write(reg, 4, static_cast<u32>(in.value()));
+        else f.config_write(reg, 4, static_cast<u32>(value(in)));
         break;
       }
     }

@@ -7,16 +7,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "tests/cli"))
 import fuzz  # noqa: E402
-
-failed = False
-
-
-def check(name, ok, why=""):
-    global failed
-    failed |= not ok
-    print(f"{'ok' if ok else 'FAIL'} {name}" + ("" if ok else f": {why}"), flush=True)
-
+from command import check, end  # noqa: E402
 
 def run(*args, seconds=1500):
     return subprocess.run([sys.executable, str(ROOT / "scripts/fuzz.py"), "--build", os.environ["BUILD"], *args], capture_output=True, text=True, errors="replace", timeout=seconds)
@@ -30,4 +23,4 @@ if os.environ.get("DEEP"):
     for name in fuzz.TARGETS:
         done = run("--minutes", "0.5", name)
         check(f"half a minute of {name}", done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:])
-sys.exit(failed)
+end()

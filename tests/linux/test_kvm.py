@@ -3,9 +3,7 @@
 """Debian's KVM, a second hypervisor on our VMX, runs a guest of ours twice (guests/kvm): a processor alone, and with KVM's interrupt
 controllers. What it prints, its VM exits, and its EPT."""
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -13,9 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "xen"))
 import xen  # noqa: E402
 
 c = xen.Checks()
-made = subprocess.run([xen.ROOT / "guests/fetch", "--with-kvm"], capture_output=True, text=True, env={**os.environ, "VITRINE_BUILD": str(xen.BUILD)})
-if not c.check("the initramfs with KVM", made.returncode == 0, made.stderr):
-    c.end()
+c.fetched("--with-kvm", "the initramfs with KVM")
 with tempfile.TemporaryDirectory(prefix="vitrine-kvm-") as where:
     run = pathlib.Path(where) / "run"
     got = xen.vitrine("run", "--memory", "1G", "--kernel", xen.plain_kernel(), "--append", "console=ttyS0", "--initrd", xen.GUESTS / "initrd-kvm.gz", "-o", run,

@@ -4,10 +4,8 @@
 with the DMA function, which changes its domain in the remapping unit's context table, writes into that guest's memory, and comes back."""
 import concurrent.futures
 import json
-import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 
@@ -70,9 +68,7 @@ def pv(r):
             not any(u["counters"]["faults"] for u in units), json.dumps(units)[:600])
 
 
-made = subprocess.run([xen.ROOT / "guests/fetch", "--with-xl"], capture_output=True, text=True, env={**os.environ, "VITRINE_BUILD": str(xen.BUILD)})
-if not c.check("the initramfs with xl", made.returncode == 0, made.stderr):
-    c.end()
+c.fetched("--with-xl", "the initramfs with xl")
 plain, initrd = xen.plain_kernel(), xen.GUESTS / "initrd-xen.gz"
 DONE = "console:'xl: done'"
 with tempfile.TemporaryDirectory(prefix="vitrine-xl-") as where, concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -80,5 +80,18 @@ class Checks:
             print(f"FAIL {name}\n{why}", flush=True)
         return bool(ok)
 
+    def fetched(self, option, name):
+        """Guests that only some tests need: without them the test ends here."""
+        made = subprocess.run([ROOT / "guests/fetch", option], capture_output=True, text=True, env={**os.environ, "VITRINE_BUILD": str(BUILD)})
+        if not self.check(name, made.returncode == 0, made.stderr):
+            self.end()
+
+    def through_the_iommu(self, prefix, function, dma):
+        """A row of the manifest's `functions`: more than `dma` accesses and ten interrupts, and none around the IOMMU."""
+        f = function or {"dma": {}, "interrupts": {}}
+        self.check(f"{prefix}DMA translated, none bypassed or blocked", f["dma"].get("translated", 0) > dma and f["dma"]["bypassed"] == f["dma"]["blocked"] == 0, f)
+        self.check(f"{prefix}interrupts remapped, none bypassed or blocked",
+                   f["interrupts"].get("remapped", 0) > 10 and f["interrupts"]["bypassed"] == f["interrupts"]["blocked"] == 0, f)
+
     def end(self):
         sys.exit(1 if self.failed else 0)

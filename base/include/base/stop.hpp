@@ -20,6 +20,7 @@ enum class StopReason : u8 {
   until,          ///< the wanted point was reached (status 0)
   limit,          ///< step limit (status 124)
   interrupted,    ///< Ctrl-C (status 130)
+  input_lost,     ///< a file that the run reads on the way is no longer what it was (status 4)
 };
 
 class Stop {

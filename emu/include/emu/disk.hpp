@@ -12,9 +12,6 @@
 
 namespace vt::emu {
 
-/// A file that the run reads on the way is no longer what it was (status 4).
-inline constexpr StopReason kInputLost = static_cast<StopReason>(10);
-
 /// Bytes of a raw image on the host.
 class DiskImage {
  public:
