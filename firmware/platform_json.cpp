@@ -49,6 +49,7 @@ template <class V> void fields(V& v, Drhd& d) {
   v.flag("coherent", d.coherent);
   v.flag("queued_invalidation", d.queued_invalidation);
   v.flag("interrupt_remapping", d.interrupt_remapping);
+  if (!d.interrupt_remapping) d.extended_interrupt_mode = false;   // unless said otherwise, which platform_check.cpp refuses
   v.flag("extended_interrupt_mode", d.extended_interrupt_mode);
   v.flag("snoop_control", d.snoop_control);
   v.flag("pass_through", d.pass_through);

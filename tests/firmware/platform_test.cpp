@@ -93,6 +93,14 @@ TEST(default_platform, has_one_unit_that_lists_the_io_apic) {
   EXPECT_EQ(ioapic_source_id(p), Bdf(0xf0, 0x1f, 0));
 }
 
+TEST(default_platform, extended_interrupt_mode_goes_with_remapping) {   // VT-d "Extended Capability Register": EIM
+  EXPECT_TRUE(default_platform(u64{2} << 30).drhds[0].extended_interrupt_mode);   // its processors have x2APIC
+  auto unit = [](const char* text) { return parse(text).drhds.at(0); };
+  EXPECT_TRUE(unit(R"("drhds": [{}])").extended_interrupt_mode);
+  EXPECT_FALSE(unit(R"("drhds": [{"interrupt_remapping": false}])").extended_interrupt_mode);
+  EXPECT_FALSE(unit(R"("drhds": [{"extended_interrupt_mode": false}])").extended_interrupt_mode);
+}
+
 TEST(default_platform, has_host_bridge_isa_bridge_and_dma_function) {
   Platform p = default_platform(u64{2} << 30);
   ASSERT_EQ(p.pci.size(), 3u);

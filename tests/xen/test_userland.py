@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # SLOW: boots Xen and Linux to userland
-"""Debian's Linux reaches a shell as PVH dom0, as PV dom0 and without Xen, on one and on four processors, with and without its own use of
+"""Debian's Linux reaches a shell as PVH dom0, as PV dom0 and without Xen, on one, four and eight processors, with and without its own use of
 VT-d; what is typed there is answered, and `poweroff -f` ends the run with status 0. The kernel is a plain ELF, so that nobody need
 decompress it; DEEP has the compressed one, one processor, and Xen with its real-mode code."""
 import concurrent.futures
@@ -48,7 +48,7 @@ with tempfile.TemporaryDirectory(prefix="vitrine-userland-") as where:
     plain = xen.plain_kernel()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         jobs = {
-            "PVH dom0, four processors": pool.submit(dom0, where / "x4", "--cpus", "4", kernel=plain),
+            "PVH dom0, eight processors": pool.submit(dom0, where / "x8", "--cpus", "8", kernel=plain),
             "PV dom0": pool.submit(dom0, where / "pv", line=PV_LINE, kernel=plain, commands=("dmesg | grep -i 'kernel on Xen'",)),
             "Linux, four processors": pool.submit(native, where / "n4", "--cpus", "4"),
             "Linux with VT-d": pool.submit(native, where / "vtd", line="intel_iommu=on iommu.strict=1"),
@@ -65,7 +65,7 @@ with tempfile.TemporaryDirectory(prefix="vitrine-userland-") as where:
         end = run.manifest["end"] if run.status is not None else {}
         c.check(f"{name}: poweroff -f ends it with status 0", run.status == 0 and "S5" in json.dumps(end), run.why())
         c.check(f"{name}: no complaint of the kernel", not run.has(r"(?i)\b(BUG:|Oops|Call Trace|soft lockup|rcu.*stall)"), run.why())
-    for name, count in (("PVH dom0", "1"), ("PVH dom0, four processors", "4")):
+    for name, count in (("PVH dom0", "1"), ("PVH dom0, eight processors", "8")):
         if name not in r:
             continue
         got = answer(r[name], "dmesg | grep -i 'Xen PVH'")
@@ -82,6 +82,8 @@ with tempfile.TemporaryDirectory(prefix="vitrine-userland-") as where:
                 repr(got))
         got = answer(r[name], "grep -c 'core id' /proc/cpuinfo")
         c.check(f"{name}: {count} in /proc/cpuinfo", got == count, repr(got))
+    eight = r["PVH dom0, eight processors"]   # VT-d "Interrupt Remapping Table Entry (IRTE) for Remapped Interrupts": Extended Interrupt Mode
+    c.check("PVH dom0, eight processors: no interrupt blocked", not eight.has("INTR-REMAP"), eight.why())
     c.check("Linux with VT-d: its driver uses the unit, strictly", r["Linux with VT-d"].has("DMAR: Using Queued invalidation|Using Queued invalidation") and
             r["Linux with VT-d"].has("TLB invalidation policy: strict mode"), r["Linux with VT-d"].why())
 c.end()

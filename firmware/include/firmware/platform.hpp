@@ -44,7 +44,7 @@ struct Drhd {
   bool coherent = true;                 ///< ECAP.C
   bool queued_invalidation = true;      ///< ECAP.QI
   bool interrupt_remapping = true;      ///< ECAP.IR
-  bool extended_interrupt_mode = false; ///< ECAP.EIM
+  bool extended_interrupt_mode = true;  ///< ECAP.EIM; default: as interrupt_remapping
   bool snoop_control = true;            ///< ECAP.SC
   bool pass_through = true;             ///< ECAP.PT
   bool write_buffer_flush = false;      ///< CAP.RWBF
