@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cpu/block.hpp"
+#include "timing/timed_insn.hpp"
 
 namespace vt::cpu {
 
@@ -36,13 +37,17 @@ bool BlockCache::note(Hpa page, Block* b) {
   return true;
 }
 
-Block* BlockCache::insert(const Block& from, const Insn* insns, const Block::Observed* observed, bool& newly_code) {
+Block* BlockCache::insert(const Block& from, const Insn* insns, const Block::Observed* observed, const TimedInsn* timed, bool& newly_code) {
   auto* b = new (allocate(sizeof(Block))) Block(from);
   b->insns = static_cast<Insn*>(allocate((b->n + 1) * sizeof(Insn)));
   std::copy_n(insns, b->n + 1, b->insns);
   if (observed) {
     b->observed = static_cast<Block::Observed*>(allocate(b->n * sizeof(Block::Observed)));
     std::copy_n(observed, b->n, b->observed);
+  }
+  if (timed) {
+    b->timed = static_cast<TimedInsn*>(allocate(b->n * sizeof(TimedInsn)));
+    std::copy_n(timed, b->n, b->timed);
   }
   newly_code = note(b->page, b);
   if (b->crosses) newly_code |= note(b->page2, b);

@@ -36,6 +36,7 @@ void Contexts::select() {
   tlb_.eptp = non_root ? c_.vmx.eptp & mask(51, 12) : 0;
   tlb_.vpid = non_root ? c_.vmx.vpid : 0;
   tlb_.pcid = paging && (c_.cr4 & cr4::PCIDE) ? static_cast<u16>(c_.cr3 & 0xfff) : 0;
+  if (Timing* t = c_.timing()) t->context(non_root, tlb_);
   const bool user = c_.cpl() == 3, ac = c_.flags & rflags::AC;
   key_.eptp = non_root ? c_.vmx.eptp : 0;
   key_.vpid = tlb_.vpid;

@@ -12,6 +12,11 @@ Cpu::Cpu(Outside& out, const CpuModel& model, unsigned index, bool bootstrap)
 }
 Cpu::~Cpu() = default;
 
+void Cpu::set_timing(const timing::Timing& t, LastLevel& last) {
+  timing_ = std::make_unique<Timing>(*this, t, last);
+  drop_derived();
+}
+
 /// SDM 3A "Processor State After Reset"
 void Cpu::reset(bool init) {
   const Fpu old_fpu = fpu;
@@ -86,6 +91,7 @@ void Cpu::state(Ar& a) {
   a.section("vmx", vmx);
   a.section("tlb", tlb);
   a.section("apic", apic);
+  if (timing_) a.section("timing", *timing_);
   a(careful, pic_intr_);
   a.leave();
   if (a.loading()) {

@@ -190,6 +190,7 @@ bool Cpu::deliver_event(u8 vector, bool has_error, u32 error, bool software, u64
   else ok = deliver_protected(*this, f);
   careful = was_careful;
   if (ok) {
+    if (timing_ && !software) timing_->event(Cause::interrupt, external ? timing_->profile().interrupt : timing_->profile().exception);
     vmx.idt_vectoring_info = vmx.idt_vectoring_error = vmx.idt_vectoring_length = 0;
     vmx.nmi_unblocked_by_iret = false;
     attention = true;

@@ -7,6 +7,7 @@
 #include "decoder.hpp"
 #include "fuse.hpp"
 #include "observe.hpp"
+#include "timing/timed_insn.hpp"
 
 namespace vt::cpu {
 namespace {
@@ -26,6 +27,7 @@ struct Decode {
   Insn insns[kMaxInsns + 1];
   Block::Observed observed[kMaxInsns];
   bool is_observed = false;
+  std::vector<TimedInsn> timed;   ///< empty: no timing model
 };
 
 /// Decodes from `linear` (physical `at`). False: not even the first instruction's bytes can be fetched (fault recorded).
@@ -71,8 +73,12 @@ bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
     off += i.len;
     if (ends) break;
   }
-  if (!(mode & mode_bit::single) && linkable(c) && !b.crosses) fuse(d.insns, b.n);
+  if (!(mode & mode_bit::single) && linkable(c) && !b.crosses && !c.timing()) fuse(d.insns, b.n);
   d.is_observed = mark_observed(c, rip, d.insns, b.n, d.observed);
+  if (c.timing()) {
+    d.timed.resize(b.n);
+    mark_timed(c, d.insns, b.n, d.timed.data());
+  }
   b.count = b.n;
   b.bytes = static_cast<u16>(off - b.first_off);
   d.insns[b.n] = end_mark(off);
@@ -97,7 +103,7 @@ Block* block_at(Cpu& c, u64 rip, u16 mode) {
   if (!decode_block(c, linear, at, mode, d)) return nullptr;
   ++c.stats.blocks_decoded;
   bool newly_code = false;
-  b = cache.insert(d.block, d.insns, d.is_observed ? d.observed : nullptr, newly_code);
+  b = cache.insert(d.block, d.insns, d.is_observed ? d.observed : nullptr, d.timed.empty() ? nullptr : d.timed.data(), newly_code);
   if (newly_code) {
     c.out().page_flagged(b->page);
     if (b->crosses) c.out().page_flagged(b->page2);
@@ -152,6 +158,7 @@ u64 Cpu::run(u64 steps) {
   leave_run = false;
   block = nullptr;
   while (budget > 0 && !leave_run && !stop_.requested()) {
+    if (timing_ && timing_->over()) break;
     if (VT_UNLIKELY(watches_all_)) observer_->boundary(*this);
     if (attention && pending()) continue;
     if (activity != Activity::active) break;
@@ -216,6 +223,7 @@ void Cpu::execute(Block& b) {
     case Next::end: case Next::seq: rip = (r[kRipReg] + i.next_off()) & wrap; break;
     case Next::again: case Next::fault: rip = (r[kRipReg] + i.off) & wrap; break;
   }
+  if (timing_) timing_->left(done, rip);
   const bool entered = non_root() != guest;  // VM entry and exit bring their own blocking and traps
   if (why != Next::fault) {
     careful = false;

@@ -115,18 +115,22 @@ void Tlb::drop_if(P p) {
 // SDM 3A "Operations that Invalidate TLBs and Paging-Structure Caches". What is associated with a PCID is dropped for every
 // EPTP: the operations name VPID and PCID only (SDM 3C "Operations that Invalidate Cached Mappings").
 void Tlb::flush_pcid(const TlbContext& c, bool keep_global) {
+  tell({.kind = TlbFlush::Kind::pcid, .context = c, .keep_global = keep_global});
   drop_if([&](const TlbEntry& e) { return e.vpid == c.vpid && ((e.flags & tlb_flag::global) ? !keep_global : e.pcid == c.pcid); });
 }
 
 void Tlb::flush_vpid(u16 vpid, bool keep_global) {
+  tell({.kind = TlbFlush::Kind::vpid, .context = {.eptp = 0, .vpid = vpid, .pcid = 0}, .keep_global = keep_global});
   drop_if([&](const TlbEntry& e) { return e.vpid == vpid && !(keep_global && (e.flags & tlb_flag::global)); });
 }
 
 void Tlb::flush_page(const TlbContext& c, u64 la) {
+  tell({.kind = TlbFlush::Kind::page, .context = c, .la = la});
   drop_page([&](const TlbEntry& e) { return e.vpid == c.vpid && (e.pcid == c.pcid || (e.flags & tlb_flag::global)); }, la);
 }
 
 void Tlb::flush_page_vpid(u16 vpid, u64 la) {
+  tell({.kind = TlbFlush::Kind::page_vpid, .context = {.eptp = 0, .vpid = vpid, .pcid = 0}, .la = la});
   drop_page([&](const TlbEntry& e) { return e.vpid == vpid; }, la);
 }
 
@@ -147,15 +151,19 @@ void Tlb::drop_page(P p, u64 la) {
 }
 
 void Tlb::flush_eptp(u64 root) {
+  tell({.kind = TlbFlush::Kind::eptp, .context = {.eptp = root, .vpid = 0, .pcid = 0}});
   drop_if([&](const TlbEntry& e) { return e.eptp == root && e.eptp != 0; });
 }
 void Tlb::flush_all() {
+  tell({.kind = TlbFlush::Kind::all});
   drop_if([](const TlbEntry&) { return true; });
 }
 void Tlb::flush_nonzero_vpids() {
+  tell({.kind = TlbFlush::Kind::nonzero_vpids});
   drop_if([](const TlbEntry& e) { return e.vpid != 0; });
 }
 void Tlb::flush_ept_tagged() {
+  tell({.kind = TlbFlush::Kind::ept_tagged});
   drop_if([](const TlbEntry& e) { return e.eptp != 0; });
 }
 

@@ -71,6 +71,11 @@ Machine::Machine(const fw::Platform& platform, SerialSink& console, Backends bac
     timers_.push_back(std::make_unique<ApicTimer>(*cpus_.back()));
     queue_.add_owner(*timers_.back());
   }
+  if (platform_.timing.model != timing::Model::flat) {
+    last_level_ = std::make_unique<cpu::LastLevel>(platform_.timing.profile);
+    for (auto& c : cpus_) c->set_timing(platform_.timing, *last_level_);
+    parked_.resize(cpus_.size());
+  }
   board_ = std::make_unique<Board>(*this, console);
   set_up_processors();
   queue_.seal();
@@ -142,6 +147,10 @@ void Machine::state(Ar& ar, bool memory) {
   ar(time_, steps_, slice_cpu_, slice_left_);
   ar.section("events", queue_);
   if (memory) ar.section("memory", memory_);
+  if (timed()) {
+    ar(handed_out_, slice_end_, parked_);
+    ar.section("llc", *last_level_);
+  }
   for (auto& c : cpus_) c->state(ar);
   ar.section("board", *board_);
   if (memory) for (auto& d : board_->disks) ar.section(d->name(), *d);

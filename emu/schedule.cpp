@@ -8,7 +8,6 @@
 
 namespace vt::emu {
 namespace {
-constexpr u64 kSlice = 2000;  ///< steps a processor makes before the next one's turn
 constexpr u64 kShortest = 100, kLongest = 4000;  ///< the same with a seed
 }
 
@@ -22,13 +21,14 @@ void Machine::expire_due() {
 }
 
 bool Machine::in_turn(unsigned cpu) const {
+  if (timed()) return slice_cpu_ == cpu && !cpus_[cpu]->idle() && (cpus() == 1 || cpus_[cpu]->timing()->now_ns() < slice_end_);
   if (slice_cpu_ != cpu || cpus_[cpu]->idle()) return false;
   return cpus() == 1 || slice_left_ != 0;
 }
 
 /// Of the processor whose turn it is now. A seed varies it, by the step at which it begins: so there is nothing to remember.
 u64 Machine::slice() const {
-  if (!platform_.cpu.schedule_seed) return kSlice;
+  if (!platform_.cpu.schedule_seed) return kTurn;
   u64 z = platform_.cpu.schedule_seed + 0x9e3779b97f4a7c15 * (steps_ + 1) + slice_cpu_;   // SplitMix64
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
@@ -36,6 +36,7 @@ u64 Machine::slice() const {
 }
 
 void Machine::run(u64 last_step, u64 last_cycle, u64 wait_until) {
+  if (timed()) return run_timed(last_step, last_cycle, wait_until);
   while (!stop_.requested()) {
     // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
     if (steps_ >= last_step || time_ >= last_cycle) break;
@@ -70,7 +71,7 @@ void Machine::run(u64 last_step, u64 last_cycle, u64 wait_until) {
     running_ = nullptr;
     time_ += made;
     steps_ += made;
-    slice_left_ = cpus() > 1 ? slice_left_ - std::min(made, slice_left_) : kSlice;
+    slice_left_ = cpus() > 1 ? slice_left_ - std::min(made, slice_left_) : kTurn;
     if (c.idle()) slice_left_ = 0;
   }
 }

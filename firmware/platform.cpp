@@ -92,6 +92,7 @@ void complete(Platform& p) {
       d.scopes = {{DeviceScope::Kind::ioapic, p.ioapic_id, 0xf0, {{0x1f, 0}}}};
   if (p.pci.empty()) p.pci = default_pci();
   fill_isa(p);
+  if (p.tsc_derived) p.cpu.tsc_hz = p.timing.model == timing::Model::flat ? CpuSpec{}.tsc_hz : u64{p.timing.profile.mhz} * 1'000'000;
   check_platform(p);   // before what is computed from it
   if (fill_models(p)) check_platform(p);
   if (p.mtrrs_derived || (p.mtrrs.variable.empty() && p.mtrrs.def == MemType::WB)) derive_mtrrs(p);

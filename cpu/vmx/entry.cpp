@@ -148,6 +148,7 @@ Next vm_entry(Cpu& c, bool launch) {
     return Next::leave;
   }
   if (launch) set_launch_state(c.memory(), c.vmx.vmcs, vmcs_page::kLaunched);
+  if (Timing* t = c.timing()) t->event(Cause::vm_entry, t->profile().vm_entry);
   c.vmx.non_root = true;
   enter_virtual_apic(c);
   if (x.pin & pin_ctl::preemption_timer) start_preemption_timer(c, x.preemption_timer);

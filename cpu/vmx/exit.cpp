@@ -186,6 +186,7 @@ void load_host(Cpu& c, bool nmi) {
 }
 
 void tell(Cpu& c, const ExitInfo& e) {
+  if (Timing* t = c.timing()) t->event(Cause::vm_exit, t->profile().vm_exit);
   const unsigned basic = e.reason & 0xffff;
   if (basic < std::size(c.stats.exits)) ++c.stats.exits[basic];
   if (EventSink* s = c.out().events())

@@ -23,6 +23,8 @@ inline constexpr u16 code_size = 3,      ///< 0: 16, 1: 32, 2: 64 bits
 
 extern Block kNoBlock;  ///< dead for ever: what an unmade link points to
 
+struct TimedInsn;
+
 struct Link {
   u64 rip = 0;        ///< target for which `to` was found
   Block* to = &kNoBlock;
@@ -44,6 +46,7 @@ struct Block {
   /// One per instruction where some are observed (cpu/observe.cpp): `fn` of those only tells and then goes on here.
   struct Observed { Fn fn = nullptr; u8 what = 0; };
   Observed* observed = nullptr;
+  TimedInsn* timed = nullptr;  ///< one per instruction in a timing model (cpu/timing/)
   Block* next = nullptr;  ///< of the same hash
 
   bool touches(Hpa at, std::size_t size) const {
@@ -66,8 +69,8 @@ class BlockCache {
   }
   /// Takes over a decoded block (instructions and the end mark are copied). True: its page(s) newly hold code, and bare pointers
   /// to them have to go.
-  /// `observed`: an element per instruction, or null.
-  Block* insert(const Block& b, const Insn* insns, const Block::Observed* observed, bool& newly_code);
+  /// `observed`, `timed`: an element per instruction, or null.
+  Block* insert(const Block& b, const Insn* insns, const Block::Observed* observed, const TimedInsn* timed, bool& newly_code);
   bool overlaps(Hpa at, std::size_t n) const;
   void kill(Hpa at, std::size_t n);  ///< bytes have changed
   void clear();

@@ -50,6 +50,8 @@ class Outside {
   virtual void arm_preemption_timer(unsigned cpu, u64 cycle) = 0;
   /// Virtual time at the first step of the running slice; Cpu::now() adds the steps made since.
   virtual u64 slice_start() const = 0;
+  /// Timing models with a clock per processor: not before what any of them has been told.
+  virtual u64 clamp_time(u64 ns) { return ns; }
   /// Steps of the whole run at the first step of the running slice.
   virtual u64 slice_start_step() const = 0;
 };

@@ -36,10 +36,24 @@ class TlbObserver {
   virtual void dropped_all() = 0;              ///< any number of pages: forget everything derived
 };
 
+/// An operation that invalidates, as it was asked for: whoever models more of the hardware's caches follows.
+struct TlbFlush {
+  enum class Kind : u8 { pcid, vpid, page, page_vpid, eptp, all, nonzero_vpids, ept_tagged } kind;
+  TlbContext context{};   ///< pcid, page: of the address space; vpid, page_vpid: its vpid; eptp: its eptp
+  u64 la = 0;
+  bool keep_global = false;
+};
+class TlbFlushListener {
+ public:
+  virtual ~TlbFlushListener() = default;
+  virtual void flushed(const TlbFlush& f) = 0;
+};
+
 class Tlb {
  public:
   static constexpr unsigned kSets4k = 256, kSetsLarge = 16, kWays = 8;  ///< 2048 4 KiB entries, 128 large ones
   void observe(TlbObserver* o) { observer_ = o; }
+  void tell_flushes(TlbFlushListener* l) { listener_ = l; }
   /// Null: a miss. Never changes state. Global entries match any PCID of their VPID (and EPTP).
   const TlbEntry* find(const TlbContext& c, u64 la) const;
   /// Sets the dirty flag of the entry that `find` gives (the walker has set D in memory).
@@ -76,6 +90,8 @@ class Tlb {
   std::array<Set, kSetsLarge> large_;  ///< 2 MiB and 1 GiB (and 4 MiB as two 2 MiB fills)
   u64 used_small_[kSets4k / 64] = {}, used_large_ = 0;  ///< sets that may hold entries (derived)
   TlbObserver* observer_ = nullptr;
+  TlbFlushListener* listener_ = nullptr;
+  void tell(const TlbFlush& f) { if (listener_) listener_->flushed(f); }
   struct Before { TlbEntry* at; TlbEntry entry; Set* set; u8 oldest; };
   std::vector<Before> journal_;  ///< of `journal_step_`
   u64 journal_step_ = kSettled;

@@ -44,7 +44,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
 
   Stop& stop() override { return stop_; }
   u64 steps() const { return steps_; }
-  u64 cycles() const { return time_; }
+  u64 cycles() const { return time_; }   ///< virtual time, ns: with a timing model, as far as any processor has come
   u64 retired() const;
 
   // --- observing --------------------------------------------------------------------------------
@@ -78,7 +78,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void watch(EventSink* sink) { sink_ = sink; }
   /// Will this processor make the next step (unless an event that is due ends the run)?
   bool in_turn(unsigned cpu) const;
-  u64 turn_end() const { return steps_ + slice_left_; }   ///< step before which the present turn ends at the latest
+  u64 turn_end() const { return steps_ + (timed() ? kTurn : slice_left_); }   ///< step before which the present turn ends at the latest
+  bool timed() const { return last_level_ != nullptr; }   ///< processors have clocks of their own
   /// The run pauses (`what`) whenever a turn of this processor begins, before its first step; all ones: no more. Not state.
   void stop_before_turn(unsigned cpu, const char* what) { turn_cpu_ = cpu, turn_what_ = what; }
   /// Calls, returns and chosen places of all processors; null: nobody. Not from within a run.
@@ -104,6 +105,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void drop_derived();               ///< caches that are not state: a test shows that this changes nothing
 
  private:
+  static constexpr u64 kTurn = 2000;   ///< steps, or ns: how far a processor goes before the next one's turn
   friend class Board;
   // cpu::Outside
   EventSink* events() override { return sink_; }
@@ -121,6 +123,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void arm_timer(unsigned cpu, u64 cycle) override;
   void arm_preemption_timer(unsigned cpu, u64 cycle) override;
   u64 slice_start() const override { return time_; }
+  u64 clamp_time(u64 ns) override { return handed_out_ = std::max(handed_out_, ns); }
   u64 slice_start_step() const override { return steps_; }
   // vtd::Outside
   u64 step() const override { return running_ ? running_->step() : steps_; }
@@ -145,6 +148,10 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender = nullptr);
   void expire_due();
   u64 slice() const;
+  // Timing models: a clock per processor.
+  void run_timed(u64 last_step, u64 last_cycle, u64 wait_until);
+  bool choose();                     ///< whose slice comes next; false: every processor waits
+  void wake();                       ///< those that have something to do again: their clocks go on from now
 
   struct ApicTimer;  // one per processor: its events
   fw::Platform platform_;
@@ -161,6 +168,10 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   u64 time_ = 0, steps_ = 0;
   u32 slice_cpu_ = 0;
   u64 slice_left_ = 0;
+  std::unique_ptr<cpu::LastLevel> last_level_;   ///< null: flat
+  u64 handed_out_ = 0;               ///< the latest time that anybody was told
+  u64 slice_end_ = 0;                ///< ns
+  std::vector<u8> parked_;           ///< by processor: it waits
   cpu::Cpu* running_ = nullptr;
   Backends backends_;
   std::map<Bdf, Traffic> traffic_;

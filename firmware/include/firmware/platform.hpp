@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/timing.hpp"
 #include "base/types.hpp"
 
 namespace vt::fw {
@@ -110,7 +111,7 @@ struct CpuSpec {
   std::vector<std::string> features;    ///< "+x2apic", "-vmx": applied in order
   unsigned count = 1;                   ///< 1 to 8
   unsigned physical_address_bits = 46;
-  u64 tsc_hz = 1'000'000'000;
+  u64 tsc_hz = 1'000'000'000;           ///< default with timing that is not flat: the profile's clock
   u64 schedule_seed = 0;                ///< varies how processors are interleaved; 0: slices of fixed length
 };
 
@@ -130,6 +131,7 @@ struct Platform {
   std::vector<E820Range> e820;          ///< exactly what firmware reports, in this order
   Mtrrs mtrrs;
   CpuSpec cpu;
+  timing::Timing timing;                ///< flat, or a model with its profile (firmware/timing.hpp)
   bool vtd = true;                      ///< false: no DMAR, no units
   bool dmar_interrupt_remapping = true; ///< DMAR flags bit 0
   bool x2apic_opt_out = false;          ///< DMAR flags bit 1
@@ -152,6 +154,7 @@ struct Platform {
   std::string rtc = "2024-01-01T00:00:00";  ///< what the CMOS clock says at power-on
   std::vector<Origin> origins;          ///< "import": of no consequence to the machine, and not in the canonical JSON
   bool e820_derived = false;            ///< set by complete(): `e820` was laid out from `memory`, and may be again
+  bool tsc_derived = true;              ///< cpu.tsc_hz was not given: complete() makes it the profile's clock where the timing is not flat
   bool mtrrs_derived = false;           ///< set by complete(): `mtrrs` follow from the E820
 };
 

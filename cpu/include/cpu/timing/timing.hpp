@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// A processor's clock in the timing models. It is fed by the decoded form: where a model is chosen, each decoded instruction passes through here
+/// before its function (cpu/timing/hook.cpp), and what the outer loop does (deliveries, VM transitions) is told. An instruction costs when it has retired;
+/// one that faults, or is done again alone, costs nothing but its fetch. So costs do not depend on how code is cut into blocks.
+#pragma once
+#include <memory>
+
+#include "base/timing.hpp"
+#include "cpu/insn.hpp"
+#include "cpu/timing/caches.hpp"
+#include "cpu/timing/predictor.hpp"
+#include "cpu/timing/stack.hpp"
+#include "cpu/timing/tlbs.hpp"
+#include "cpu/timing/walk.hpp"
+
+namespace vt::cpu {
+
+class Scoreboard;
+struct TimedInsn;
+struct TimedAccess;
+
+/// Asked for every so many cycles, by whoever makes profiles; changes nothing.
+class TimingSampler {
+ public:
+  virtual ~TimingSampler() = default;
+  virtual void sample(const Cpu& c, u64 rip, u64 cycles) = 0;
+};
+
+/// Cycles of one access beyond a hit in L1 and TLB. memory: latency of the level that had it, 0 for L1.
+struct AccessCost {
+  unsigned tlb = 0, guest_walk = 0, nested_walk = 0, memory = 0, device = 0;
+  MemLevel from = MemLevel::l1;
+};
+
+class Timing final : public TlbFlushListener {
+ public:
+  Timing(Cpu& c, const timing::Timing& t, LastLevel& last);
+  ~Timing() override;
+
+  // --- the machine's side -----------------------------------------------------------------------
+  u64 now_ns() const { return to_ns(ticks_); }
+  u64 cycles() const { return ticks_ / kTicks; }
+  /// The run ends before the first step that would begin at or after this time.
+  void set_limit(u64 ns) { limit_ = to_ticks(ns), trip_ = limit_ < next_sample_ ? limit_ : next_sample_; }
+  bool over() const { return ticks_ >= limit_; }
+  /// Nothing to do until then.
+  void wait_until(u64 ns);
+  CycleStack stack(bool guest) const;    ///< of VMX non-root operation, or of all else
+  const timing::Profile& profile() const { return t_.profile; }
+  timing::Model model() const { return t_.model; }
+  void state(Ar& a);
+  void sample_every(u64 cycles, TimingSampler* s);   ///< 0: no more. Not state
+
+  // --- the processor's side ---------------------------------------------------------------------
+  void event(Cause cause, unsigned cycles);          ///< beside instructions: deliveries, VM transitions
+  void left(bool retired, u64 next_rip);             ///< the chain was left: settles the account of the last instruction
+  void context(bool guest, const TlbContext& tags);  ///< another address space, or VMX transition
+  u64 iterations() const;                            ///< that a repeated string instruction may make without passing the limit, at least 1
+  void flushed(const TlbFlush& f) override;
+  static unsigned row_cost(const timing::Profile& p, timing::OpClass c);   ///< `events`: ticks of one instruction, memory apart
+
+  // --- the hook (cpu/timing/hook.cpp) -------------------------------------------------------------
+  template <bool Fetch, bool Pend> friend void timed_step(Cpu& c, const Insn* i);
+
+ private:
+  u64 to_ns(u64 ticks) const { return static_cast<u64>(static_cast<u128>(ticks) * 25 / (6 * t_.profile.mhz)); }   // 1000 ns, 240 ticks: 25/6
+  u64 to_ticks(u64 ns) const;
+  bool tripped(const Insn* i);           ///< true: the run ends before it
+  void fetch(u64 rip, Hpa at);
+  void begin(const Insn& i, const TimedInsn& x);
+  void finish(u64 next_rip);
+  void finish_string();
+  void branch(u64 next_rip);
+  void settle(u64 retired, const std::array<u64, kCauses>* waited);
+  void special();
+  AccessCost access(u64 la, unsigned size, bool write);
+  void charge_access(const AccessCost& l, bool load);
+  bool physical(u64 la, Hpa& at) const;   ///< false: a device's, or nobody's
+  void take_sample(u64 rip);
+  void add(Cause c, u64 ticks) { ticks_ += ticks, since_ += ticks, now_stack()[c] += ticks; }
+  CycleStack& now_stack() { return stacks_[guest_]; }
+  WalkSpace space() const;
+  bool translated() const;               ///< by paging or EPT
+  WalkCost walk(u64 la, bool fetch);
+  void stall(Cause c, u64 cycles);
+
+  Cpu& c_;
+  timing::Timing t_;
+  // Hot.
+  u64 ticks_ = 0, trip_ = ~u64{0};     ///< trip: the limit, or when a sample is due
+  u64 owed_ = 0;                       ///< by the instruction that executes, when it retires
+  u64 line_ = ~u64{0};                 ///< linear line of the last fetch
+  const TimedInsn* pending_ = nullptr; ///< more to be done for it than to add what it owes
+  u64 instructions_ = 0;               ///< in this context, since it began
+
+  u64 limit_ = ~u64{0};
+  const Insn* insn_ = nullptr;
+  u64 rip_ = 0, la_[3] = {}, count_ = 0, si_ = 0, di_ = 0;
+  bool guest_ = false, repeats_ = false, cold_vmcs_ = false, mispredicted_ = false;
+  u64 since_ = 0;                      ///< ticks when this context began, less what its other causes took since
+  u64 string_line_[2] = {~u64{0}, ~u64{0}};
+  TlbContext tags_{};
+  std::array<CycleStack, 2> stacks_{};
+  Caches caches_;
+  TimingTlbs tlbs_;
+  Predictor predictor_;
+  std::unique_ptr<Scoreboard> core_;
+  u64 sample_every_ = 0, next_sample_ = ~u64{0};
+  TimingSampler* sampler_ = nullptr;
+};
+
+/// Makes the functions of decoded instructions pass through the model. `timed`: one element per instruction.
+void mark_timed(Cpu& c, Insn* insns, unsigned n, TimedInsn* timed);
+
+}  // namespace vt::cpu

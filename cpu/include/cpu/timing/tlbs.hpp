@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What the timing models say about translations: which TLB has them, which entries of the tables a walk reads. Beside the architectural TLB (cpu/tlb.hpp),
+/// which decides what translation holds; these decide what it costs. Tagged and dropped by the same rules.
+/// SDM 3A "Caching Translation Information", SDM 3C "Caching Translation Information" of VMX
+#pragma once
+#include "base/timing.hpp"
+#include "cpu/timing/lru.hpp"
+#include "cpu/tlb.hpp"
+
+namespace vt::cpu {
+
+/// A linear page, or the part of the linear address that a paging-structure entry serves; or a guest-physical page (vpid and pcid 0).
+struct TlbKey {
+  u64 page = 0;          ///< address >> shift, shift in bits 63:58; 0: empty
+  u64 eptp = 0;
+  u16 vpid = 0, pcid = 0;
+  u32 global = 0;
+  bool is(u64 p, const TlbContext& c) const { return page == p && eptp == c.eptp && vpid == c.vpid && (pcid == c.pcid || global); }
+  void state(Ar& a) { a(page, eptp, vpid, pcid, global); }
+};
+
+class TimingTlbs {
+ public:
+  explicit TimingTlbs(const timing::Profile& p);
+  enum class Hit : u8 { first, second, none };
+  /// Looks a page up; a hit in the second level is entered in the first.
+  Hit find(const TlbContext& c, u64 la, bool fetch);
+  /// After a walk.
+  void fill(const TlbContext& c, u64 la, unsigned shift, bool global, bool fetch);
+
+  /// Paging-structure caches, by the level of the entry that they hold: 4, 3, 2 (PML4E, PDPTE, PDE).
+  bool structure(const TlbContext& c, u64 la, unsigned level);
+  void fill_structure(const TlbContext& c, u64 la, unsigned level);
+  /// Guest-physical mappings of 4 KiB each.
+  bool nested(u64 eptp, u64 gpa);
+  void fill_nested(u64 eptp, u64 gpa);
+
+  void flushed(const TlbFlush& f);   ///< drops what the operation names
+  void forget_recent() { std::fill(std::begin(recent_), std::end(recent_), 0); }   ///< another address space runs
+  /// Pages of data used last, in the running address space: a hit without a look, which leaves the order of use alone.
+  bool recent(u64 la) const { return recent_[la >> kPageShift & (kRecent - 1)] == (la >> kPageShift) + 1; }
+  void state(Ar& a);
+
+ private:
+  static constexpr unsigned kRecent = 16;
+  static u64 key(u64 la, unsigned shift) { return (la >> shift & ~(u64{63} << 58)) | u64{shift} << 58; }
+  template <class P> void drop_if(P p);
+  void enter_first(const TlbKey& k, unsigned shift, bool fetch);
+  LruSets<TlbKey> itlb_4k_, itlb_2m_, dtlb_4k_, dtlb_2m_, dtlb_1g_, stlb_, stlb_1g_, structures_[3], nested_;
+  u64 recent_[kRecent] = {};
+};
+
+}  // namespace vt::cpu

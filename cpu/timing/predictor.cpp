@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cpu/timing/predictor.hpp"
+
+#include "base/bits.hpp"
+
+namespace vt::cpu {
+namespace {
+
+constexpr u64 mix(u64 x) {   // SplitMix64's finaliser
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  return x ^ (x >> 29);
+}
+
+void learn(i8& counter, bool taken, i8 low, i8 high) {
+  if (taken) counter = static_cast<i8>(std::min<int>(counter + 1, high));
+  else counter = static_cast<i8>(std::max<int>(counter - 1, low));
+}
+
+}  // namespace
+
+Predictor::Predictor(const timing::Profile& p)
+    : log2_(p.predictor_log2), base_(std::size_t{1} << p.predictor_log2), btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {
+  for (unsigned t = 0; t < kTables; ++t) {
+    length_[t] = std::clamp(p.history_bits >> (kTables - 1 - t), 2u, 64u);   // an eighth, a quarter, half, all
+    tagged_[t].resize(std::size_t{1} << log2_);
+  }
+}
+
+unsigned Predictor::slot(unsigned t, u64 rip) const {
+  const u64 h = length_[t] >= 64 ? history_ : history_ & ((u64{1} << length_[t]) - 1);
+  return static_cast<unsigned>(mix(rip * 0x9e3779b97f4a7c15 ^ h * 0xd1342543de82ef95 ^ t) >> 20) & ((1u << log2_) - 1);
+}
+
+u16 Predictor::tag(unsigned t, u64 rip) const {
+  const u64 h = length_[t] >= 64 ? history_ : history_ & ((u64{1} << length_[t]) - 1);
+  return static_cast<u16>((mix(rip * 0xd1342543de82ef95 ^ h * 0x9e3779b97f4a7c15 ^ t) >> 40) | 1);   // 0 is empty
+}
+
+/// SDM has nothing of it: the shape is that of published TAGE predictors.
+bool Predictor::direction(u64 rip, bool taken) {
+  std::array<Entry*, kTables> at{};
+  int known = -1, other = -1;
+  std::array<u16, kTables> tags{};
+  for (unsigned t = 0; t < kTables; ++t) {
+    tags[t] = tag(t, rip);
+    at[t] = &tagged_[t][slot(t, rip)];
+    if (at[t]->tag == tags[t]) other = known, known = static_cast<int>(t);
+  }
+  i8& base = base_[mix(rip) & (base_.size() - 1)];
+  const bool by_base = base >= 0;
+  const bool second = other >= 0 ? at[static_cast<unsigned>(other)]->counter >= 0 : by_base;
+  bool right;
+  if (known >= 0) {
+    Entry& e = *at[static_cast<unsigned>(known)];
+    const bool first = e.counter >= 0;
+    right = first == taken;
+    if (first != second) e.useful = static_cast<u8>(right ? std::min(e.useful + 1, 3) : std::max(e.useful - 1, 0));
+    learn(e.counter, taken, -4, 3);
+  } else {
+    right = by_base == taken;
+  }
+  if (known < 0 || other < 0) learn(base, taken, -2, 1);
+  if (!right) {
+    bool made = false;
+    for (unsigned t = static_cast<unsigned>(known + 1); t < kTables && !made; ++t)
+      if (at[t]->useful == 0) *at[t] = {tags[t], static_cast<i8>(taken ? 0 : -1), 0}, made = true;
+    for (unsigned t = static_cast<unsigned>(known + 1); t < kTables && !made; ++t) --at[t]->useful;
+  }
+  history_ = history_ << 1 | (taken ? 1 : 0);
+  return right;
+}
+
+bool Predictor::target(u64 key, u64 to) {
+  const unsigned set = btb_.set_of(mix(key));
+  if (Target* t = btb_.use(set, [key](const Target& x) { return x.rip == key && x.to; })) {
+    const bool right = t->to == to;
+    t->to = to;
+    return right;
+  }
+  btb_.insert(set, {key, to});
+  return false;
+}
+
+bool Predictor::predict(Kind kind, u64 rip, u64 behind, u64 next) {
+  const auto push = [&] { top_ = (top_ + 1) % static_cast<u32>(stack_.size()); stack_[top_] = behind; };
+  switch (kind) {
+    case Kind::conditional: {
+      const bool taken = next != behind, right = direction(rip, taken);
+      return right;
+    }
+    case Kind::direct: return true;   // the decoder knows
+    case Kind::call: push(); return true;
+    case Kind::indirect: case Kind::indirect_call: {
+      if (kind == Kind::indirect_call) push();
+      const bool alone = target(rip, next), with_history = target(mix(rip ^ path_) | u64{1} << 63, next);
+      path_ = path_ << 7 ^ next;
+      return alone || with_history;
+    }
+    case Kind::ret: {
+      const u64 to = stack_[top_];
+      top_ = (top_ + static_cast<u32>(stack_.size()) - 1) % static_cast<u32>(stack_.size());
+      return to == next;
+    }
+  }
+  return true;
+}
+
+void Predictor::state(Ar& a) { a(base_, tagged_, btb_, stack_, top_, history_, path_); }
+
+}  // namespace vt::cpu

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "timing/scoreboard.hpp"
+
+#include <bit>
+
+namespace vt::cpu {
+
+using timing::OpClass;
+
+Scoreboard::Scoreboard(const timing::Profile& p) : p_(p), rob_(p.rob), loads_(p.load_buffer), stores_(p.store_buffer) {
+  for (unsigned n = 0; n < slot_ticks_.size(); ++n) slot_ticks_[n] = n * kTicks / p.retire_width;
+}
+
+void Scoreboard::restart(u64 ticks) {
+  const u64 cycle = (ticks + kTicks - 1) / kTicks;
+  front_ = std::max(front_, cycle), retire_ = std::max(retire_, cycle), last_done_ = std::max(last_done_, cycle);
+  front_slot_ = retire_slot_ = 0;
+  due_ = {};
+  dues_ = 0;
+  fusible_ = false;
+}
+
+void Scoreboard::stall_front(Cause c, u64 ticks) {
+  const u64 cycles = ticks / kTicks;
+  // What the front end has in hand hides some of it: it runs ahead of retirement.
+  front_ += cycles, front_slot_ = 0;
+  blame(c, cycles, front_ + p_.rob);
+}
+
+void Scoreboard::blame(Cause c, u64 cycles, u64 until) {
+  if (!cycles) return;
+  Due& d = due_[static_cast<unsigned>(c)];
+  dues_ |= 1u << static_cast<unsigned>(c);
+  d.cycles = d.until > retire_ ? d.cycles + cycles : cycles;
+  d.until = std::max(d.until, until);
+}
+
+/// Cycle in which the last of `slots` slots goes to the back end, when there is room for it.
+u64 Scoreboard::dispatch(unsigned slots) {
+  for (unsigned n = 0; n < slots; ++n) {
+    if (rob_[rob_at_] > front_) front_ = rob_[rob_at_], front_slot_ = 0;
+    if (front_slot_ == p_.width) ++front_, front_slot_ = 0;
+    ++front_slot_;
+    rob_[rob_at_] = ~u64{0};   // until `settle`
+    rob_at_ = rob_at_ + 1 == rob_.size() ? 0 : rob_at_ + 1;
+  }
+  if (front_ > base_) {   // nothing is issued before this cycle any more
+    const u64 by = front_ - base_;
+    for (u64& t : taken_) t = by < 64 ? t >> by : 0;
+    base_ = front_;
+  }
+  return front_;
+}
+
+/// The first cycle from `ready` on in which one of these ports is free.
+u64 Scoreboard::port(u16 mask, u64 ready, unsigned busy) {
+  const u64 from = ready > base_ ? ready - base_ : 0;
+  if (from >= 64 || !mask) return std::max(ready, base_);   // so far ahead that nobody competes
+  unsigned best = 64, which = 0;
+  for (u16 m = mask; m; m &= static_cast<u16>(m - 1)) {
+    const unsigned n = static_cast<unsigned>(std::countr_zero(m));
+    const u64 free = ~taken_[n] >> from << from;
+    const unsigned at = free ? static_cast<unsigned>(std::countr_zero(free)) : 64;
+    if (at < best) best = at, which = n;
+  }
+  if (best < 64) taken_[which] |= (busy >= 64 ? ~u64{0} : (u64{1} << busy) - 1) << best;
+  return base_ + best;
+}
+
+u64 Scoreboard::address_ready(const Insn& i, const TimedAccess& a) const {
+  using enum TimedAccess::At;
+  const auto at = [&](u8 n) { return n < 16 ? ready_[n] : u64{0}; };
+  switch (a.at) {
+    case operand: return std::max(at(i.rm), at(i.index));
+    case si: return ready_[6];
+    case di: return ready_[7];
+    case frame: return ready_[5];
+    case push: case pop: return 0;   // the stack engine's
+    case offset: break;
+  }
+  return 0;
+}
+
+/// When the loaded value is there.
+u64 Scoreboard::load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready) {
+  using enum TimedAccess::At;
+  u64& entry = loads_[load_at_];
+  load_at_ = load_at_ + 1 == loads_.size() ? 0 : load_at_ + 1;
+  ready = std::max({ready, memory_free_, entry});
+  const Store& s = forward_[o.la >> 3 & (kStores - 1)];
+  if (s.la <= o.la && o.la + a.size <= s.la + s.size && s.ready + p_.rob > front_) {
+    const bool stack = (a.at == push || a.at == pop) && s.stack;
+    const bool same = stack || (a.at == operand && !s.stack && s.base == i.rm && s.index == i.index && s.disp == i.disp && i.rm < 18 && s.version == version_[i.rm]);
+    if (p_.rename_memory && same && s.size == a.size) return entry = std::max(s.ready, ready);
+    return entry = std::max(port(static_cast<u16>(p_.ports_load), ready, 1), s.ready) + p_.forward;
+  }
+  const u64 start = port(static_cast<u16>(p_.ports_load), ready, 1);
+  const unsigned extra = o.l.tlb + o.l.guest_walk + o.l.nested_walk + o.l.device;
+  const unsigned latency = (o.l.memory ? o.l.memory : p_.l1d.latency) + extra;
+  const u64 done = start + latency;
+  if (o.l.memory) blame(o.l.from == MemLevel::l2 ? Cause::data_l2 : o.l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, o.l.memory - p_.l1d.latency, done);
+  if (extra) {
+    blame(Cause::tlb, o.l.tlb, done);
+    blame(Cause::guest_walk, o.l.guest_walk, done);
+    blame(Cause::nested_walk, o.l.nested_walk, done);
+    blame(Cause::device, o.l.device, done);
+  }
+  return entry = done;
+}
+
+void Scoreboard::store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready) {
+  using enum TimedAccess::At;
+  u64& entry = stores_[store_at_];
+  store_at_ = store_at_ + 1 == stores_.size() ? 0 : store_at_ + 1;
+  port(static_cast<u16>(p_.ports_store_address), address_ready(i, a), 1);
+  const u64 sent = std::max(port(static_cast<u16>(p_.ports_store_data), ready, 1), entry);
+  const u64 walk = o.l.tlb + o.l.guest_walk + o.l.nested_walk + o.l.device;
+  // It leaves the buffer in order, a line's miss later.
+  drained_ = std::max(drained_ + 1, sent + walk) + (o.l.memory > p_.l2.latency ? (o.l.memory - p_.l2.latency) / 4 : 0);
+  entry = drained_;
+  if (o.l.memory) blame(o.l.from == MemLevel::l2 ? Cause::data_l2 : o.l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, o.l.memory - p_.l1d.latency, drained_);
+  if (walk) blame(Cause::tlb, o.l.tlb, entry), blame(Cause::guest_walk, o.l.guest_walk, entry), blame(Cause::nested_walk, o.l.nested_walk, entry), blame(Cause::device, o.l.device, entry);
+  Store s{o.la, ready, 0, i.disp, a.size, i.rm, i.index, static_cast<u8>(a.at == push || a.at == pop), 0};
+  if (i.rm < 18) s.version = version_[i.rm];
+  forward_[o.la >> 3 & (kStores - 1)] = s;
+}
+
+u64 Scoreboard::settle(u64 done, unsigned slots) {
+  const u64 before = retire_ * kTicks + slot_ticks_[retire_slot_];
+  last_done_ = std::max(last_done_, done);
+  if (done > retire_) retire_ = done, retire_slot_ = 0;
+  std::size_t at = rob_at_ >= slots ? rob_at_ - slots : rob_at_ + rob_.size() - slots;
+  for (unsigned n = 0; n < slots; ++n) {
+    if (retire_slot_ == p_.retire_width) ++retire_, retire_slot_ = 0;
+    ++retire_slot_;
+    rob_[at] = retire_ + 1;
+    if (++at == rob_.size()) at = 0;
+  }
+  const u64 after = retire_ * kTicks + slot_ticks_[retire_slot_];
+  waits_ = false;
+  if (!dues_ || after - before < 2 * kTicks) return after;
+  // Waiting goes to those that have something outstanding; the rest is the instructions' own.
+  waits_ = true;
+  waited_ = {};
+  u64 waited = (after - before) / kTicks - 1;
+  for (u32 left = dues_; left && waited; left &= left - 1) {
+    const unsigned c = static_cast<unsigned>(std::countr_zero(left));
+    Due& d = due_[c];
+    const u64 n = d.until + 1 < before / kTicks ? 0 : std::min(waited, d.cycles);
+    d.cycles -= n, waited -= n;
+    if (!n || !d.cycles) dues_ &= ~(1u << c);
+    waited_[c] = n * kTicks;
+  }
+  return after;
+}
+
+u64 Scoreboard::lump(u64 ticks, const AccessCost& l) {
+  dispatch(1);
+  const u64 start = std::max(last_done_, front_);
+  // Lines of a run come together: what is beyond the first level overlaps.
+  const u64 misses = l.tlb + l.guest_walk + l.nested_walk + l.device + l.memory / 4;
+  const u64 done = start + (ticks + kTicks - 1) / kTicks + misses;
+  blame(Cause::tlb, l.tlb, done), blame(Cause::guest_walk, l.guest_walk, done), blame(Cause::nested_walk, l.nested_walk, done), blame(Cause::device, l.device, done);
+  blame(l.from == MemLevel::l2 ? Cause::data_l2 : l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, l.memory / 4, done);
+  front_ = done, front_slot_ = 0, fusible_ = false, memory_free_ = std::max(memory_free_, start);
+  for (unsigned n : {1u, 6u, 7u}) ready_[n] = done, ++version_[n];
+  return settle(done, 1);
+}
+
+u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken) {
+  const timing::OpCost& op = *x.cost_of;
+  const bool fused = fusible_ && x.op == OpClass::branch && x.branch == Predictor::Kind::conditional;
+  const unsigned slots = fused ? 0 : std::min<unsigned>(op.uops, kMostSlots) + (x.modifies ? 1 : 0);
+  const u64 at = dispatch(slots);
+  const bool serial = op.serialize;
+  const u64 wait = serial || x.lock ? std::max(last_done_, at) : at;
+  u64 ready = wait;
+  for (unsigned n = 0; n < x.sources; ++n) ready = std::max(ready, ready_[x.source[n]]);
+  // The operation waits for what it loads.
+  for (unsigned n = 0; n < x.accesses; ++n)
+    if (x.access[n].read) ready = std::max(ready, load(i, x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n]))));
+  u64 done = ready;
+  if (op.ports && !x.eliminated) {
+    for (unsigned n = 1; n < op.uops && n < 4 && !serial; ++n) port(op.ports, ready, 1);
+    done = port(op.ports, ready, op.busy) + op.latency;
+  } else if (!x.eliminated) {
+    done = ready + op.latency;
+  }
+  if (x.lock) {
+    done += p_.op[static_cast<std::size_t>(OpClass::lock)].latency;
+    memory_free_ = std::max(memory_free_, done);
+  }
+  for (unsigned n = 0; n < x.accesses; ++n)
+    if (x.access[n].written) store(i, x.access[n], operands[n], done);
+  for (unsigned n = 0; n < x.results; ++n) {
+    ready_[x.result[n]] = done;
+    if (x.result[n] < 16) ++version_[x.result[n]];
+  }
+  if (serial) front_ = std::max(front_, done), front_slot_ = 0, memory_free_ = std::max(memory_free_, done);
+  if (x.kind == TimedKind::branch) {
+    if (mispredicted) {
+      front_ = std::max(front_, done + p_.mispredict - 1), front_slot_ = 0;
+      blame(Cause::branch, p_.mispredict, front_ + p_.rob);
+    } else if (taken && front_slot_) {
+      ++front_, front_slot_ = 0;   // a taken branch ends the group
+    }
+  }
+  fusible_ = x.op == OpClass::alu && p_.fuse_compare_branch && !x.modifies;
+  return settle(std::max(done, at), slots);
+}
+
+void Scoreboard::state(Ar& a) {
+  a(front_, retire_, last_done_, memory_free_, base_, front_slot_, retire_slot_, rob_at_, load_at_, store_at_, drained_, fusible_, ready_, version_, taken_, rob_,
+    loads_, stores_, forward_, due_, dues_);
+}
+
+}  // namespace vt::cpu
