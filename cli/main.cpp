@@ -14,8 +14,7 @@ namespace vt::cli {
 namespace {
 
 /// Options that the design has and this version has not: they are refused by name, never ignored.
-constexpr const char* kLaterRunOptions[] = {"--timing",
-                                            "--reboot"};
+constexpr const char* kLaterRunOptions[] = {"--reboot"};
 
 constexpr const char* kRunAt = "Run directory, or RUN@T: any moment of it. T: step number, 37%, end, console:'text', exit#N, exit:NAME, entry#N, sym:NAME[#n]";
 constexpr const char* kFooter =
@@ -56,6 +55,9 @@ void run_options(CLI::App& a, RunOptions& o) {
                "console.txt only; none. With stdio, what comes from a terminal or a pipe at standard input is typed at the guest, and recorded")->type_name("HOW");
   a.add_option("--escape", o.escape, "The key that leaves a run that is typed at on a terminal (default ^]; none: there is none)")->type_name("KEY");
   a.add_option("--schedule-seed", o.schedule_seed, "Varies how processors are interleaved: another number, another run, the same every time (0: slices of fixed length)")->type_name("N");
+  a.add_option("--timing", o.timing, "What a step costs: flat: one cycle each (default); events: by class of instruction, with cache and TLB misses, walks, mispredictions,\n"
+               "VM entries and exits; core: a scoreboard of micro-operations. profile: skylake-server (default), measured-server or a file (docs/timing.md)")
+      ->type_name("flat|events|core[,profile=NAME|FILE]");
   a.add_option("--symbols", o.symbols, "Symbols of the kernel (default: found beside it by build id)")->type_name("FILE");
   a.add_flag("--ledger", o.ledger, "Keep every store to EPT and VT-d tables, by whom, and every call that asks for a mapping (log, blame, check, diff)");
   a.add_option("--stop-on", o.stop_on, "End the run (status 1) where this rule of check has a finding (looked at every 4,194,304 steps)")->type_name("RULE")->allow_extra_args(false);

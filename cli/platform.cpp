@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "firmware/timing.hpp"
 #include "prepare.hpp"
 #include "text.hpp"
 
@@ -49,7 +50,9 @@ int platform_show(const ShowOptions& o) {
   std::string features;
   for (auto& f : p.cpu.features) features += "," + f;
   std::string s = fmt::format("platform {}{}{}\n\n", p.name, p.description.empty() ? "" : ": ", p.description);
-  s += fmt::format("processors: {} x {}{}, {} address bits, TSC {} Hz\n\nE820\n", p.cpu.count, p.cpu.model, features, p.cpu.physical_address_bits, grouped(p.cpu.tsc_hz));
+  s += fmt::format("processors: {} x {}{}, {} address bits, TSC {} Hz\n", p.cpu.count, p.cpu.model, features, p.cpu.physical_address_bits, grouped(p.cpu.tsc_hz));
+  if (p.timing.model != timing::Model::flat) s += fmt::format("timing: {}, profile {}\n", fw::model_name(p.timing.model), p.timing.profile.name);
+  s += "\nE820\n";
   std::vector<std::vector<std::string>> rows{{"first", "last", "size", "type"}};
   for (auto& r : p.e820) rows.push_back({hex16(r.first), hex16(r.first + r.size - 1), size_text(r.size), e820_name(r.type)});
   s += table(rows, "llr", 2);

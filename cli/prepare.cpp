@@ -8,10 +8,13 @@
 
 #include "cpu/model.hpp"
 #include "firmware/models.hpp"
+#include "firmware/timing.hpp"
 #include "text.hpp"
 
 namespace vt::cli {
 namespace {
+
+constexpr const char* kProfile = ",profile=";
 
 void apply_cpu(fw::Platform& p, const std::string& s) {
   for (std::size_t at = 0; at <= s.size();) {
@@ -127,6 +130,14 @@ Prepared prepare(const RunOptions& o) {
     if (!seed) throw UsageError(fmt::format("--schedule-seed {}: not a number", o.schedule_seed));
     platform.cpu.schedule_seed = *seed;
   }
+  if (!o.timing.empty()) {
+    try {
+      platform.timing = fw::parse_timing(o.timing, platform.timing);
+    } catch (const std::invalid_argument& e) {
+      throw UsageError(fmt::format("--timing {}: {}", o.timing, e.what()));
+    }
+    fw::complete(platform);   // the TSC may follow the profile's clock
+  }
   Prepared p = prepare(platform, o);
   auto add = [&](const char* role, const std::string& file) {
     std::error_code e;
@@ -134,6 +145,11 @@ Prepared prepare(const RunOptions& o) {
     p.inputs.push_back({role, file, e ? 0 : static_cast<u64>(size), fw::sha256_file(file)});
   };
   if (!o.platform.platform.empty()) add("platform", o.platform.platform);
+  if (const auto profile = o.timing.find(kProfile); profile != o.timing.npos) {
+    const std::string name = o.timing.substr(profile + std::string_view(kProfile).size());
+    const auto built_in = fw::profile_names();
+    if (std::ranges::find(built_in, name) == built_in.end()) add("profile", name);
+  }
   add(o.firmware.empty() ? "kernel" : "firmware", o.kernel.empty() ? o.firmware : o.kernel);
   for (auto& m : o.modules) add("module", parse_module(m).file);
   if (!o.initrd.empty()) add("initrd", o.initrd);

@@ -19,7 +19,7 @@ fw::Platform make_platform(const PlatformOptions& o);
 inline constexpr const char* kNetworkCard = "virtio-net";
 
 struct Input {
-  std::string role;      ///< "kernel", "module", "initrd", "firmware", "disk", "platform", "symbols"
+  std::string role;      ///< "kernel", "module", "initrd", "firmware", "disk", "platform", "profile", "symbols"
   std::string file;
   u64 size = 0;
   std::string sha256;

@@ -53,6 +53,7 @@ struct RunOptions {
   std::optional<std::string> net;      ///< user[,pcap=FILE]; none: the card's cable leads nowhere
   std::string escape = "^]";           ///< the key that leaves an interactive run
   std::string schedule_seed;
+  std::string timing;                  ///< MODEL[,profile=NAME|FILE]; empty: as the platform says
   bool ledger = false;
   std::vector<std::string> stop_on, good_if, bad_if;   ///< rules; conditions
 };
