@@ -222,14 +222,15 @@ class Maker {
   }
 
   void flags() {
-    const bool condition = !p_.vex && ((p_.map == 0 && (p_.opcode & 0xf0) == 0x70) || (p_.map == 1 && ((p_.opcode & 0xf0) == 0x80 || (p_.opcode & 0xf0) == 0x90 || (p_.opcode & 0xf0) == 0x40)));
+    // Jcc, SETcc, CMOVcc.   SDM 2D "Condition Codes"
+    const unsigned group = p_.opcode & 0xf0u;
+    const bool condition = !p_.vex && (p_.map == 0 ? group == 0x70 : p_.map == 1 && (group == 0x80 || group == 0x90 || group == 0x40));
     // A count of zero in CL leaves them as they are.   SDM 2B "SAL/SAR/SHL/SHR"
     const bool by_cl = std::string_view(d_.operands).ends_with("CL");
-    const bool r = condition || by_cl || listed(kReadsFlags, name_), w = !condition && listed(kWritesFlags, name_) && !is_vector_compare();
+    const bool r = condition || by_cl || listed(kReadsFlags, name_);
+    const bool w = !condition && listed(kWritesFlags, name_);
     if (r || w) add({Kind::flags, 0, r, w});
   }
-  /// CMPSD is SSE's; the string instruction is CMPS.
-  bool is_vector_compare() const { return (d_.attrs & (attr::sse | attr::avx)) && name_.starts_with("CMP"); }
 
   const Def& d_;
   const Pattern& p_;

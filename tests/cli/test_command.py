@@ -163,7 +163,7 @@ def refusals(w):
     for name, args, status, words in [
             ("no kernel", [], 2, "--kernel"),
             ("unknown option", ["--nothing"], 2, "--nothing"),
-            ("an option of a later version", ["--firmware", good, "--timing", "x"], 2, "--timing: is not in this version"),
+            ("an option of a later version", ["--firmware", good, "--reboot", "x"], 2, "--reboot: is not in this version"),
             ("until a symbol", ["--firmware", good, "--until", "sym:x"], 2, "--until sym:x: there are no symbols"),
             ("a time that is none", ["--firmware", good, "--until", "soon"], 2, "not a time"),
             ("--console", ["--firmware", good, "--console", "x"], 2, "--console x"),
