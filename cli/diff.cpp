@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "ledger_text.hpp"
+#include "sandbox.hpp"
 #include "text.hpp"
+#include "when.hpp"
 #include "verbs.hpp"
 
 namespace vt::cli {
@@ -125,6 +127,7 @@ int diff(const DiffOptions& o) {
     if (!r) throw UsageError(fmt::format("RANGE {}: write 0x1000-0x1fff (inclusive), 0x1000+4K or one address", o.range));
     range = *r;
   }
+  sandbox::may_write(parse_run_at(o.two).run);   // before the first one runs
   Side one(o.one), two(o.two);
   std::string text;
   json tables = json::array();

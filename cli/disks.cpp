@@ -227,8 +227,10 @@ void Overlay::again(const emu::Disk& disk) {
       if (auto& b = chunk->blocks[k]) written(at * emu::Disk::kChunk + k, b->data());
 }
 
+std::string commit_directory(const RawImage& image) { return std::filesystem::path(real_path(image.file())).parent_path().string(); }
+
 void check_commit(const RawImage& image) {
-  const std::string real = real_path(image.file()), directory = std::filesystem::path(real).parent_path().string();
+  const std::string real = real_path(image.file()), directory = commit_directory(image);
   if (::access(real.c_str(), W_OK) != 0) throw UsageError(fmt::format("--disk-commit: {}: must not be written ({})", image.file(), std::strerror(errno)));
   if (::access(directory.empty() ? "." : directory.c_str(), W_OK) != 0)
     throw UsageError(fmt::format("--disk-commit: {}: must not be written ({}); the merged image is made there, beside the old one", directory, std::strerror(errno)));

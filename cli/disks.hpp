@@ -69,6 +69,8 @@ class Overlay final : public emu::DiskListener {
 
 /// Can a merged image be put in the place of this one? Throws UsageError where it cannot.
 void check_commit(const RawImage& image);
+/// Where that is done: the directory of the image itself, whatever links lead to it.
+std::string commit_directory(const RawImage& image);
 /// The image with what was written, made beside it and then put in its place at once: it is the old one or the new one, never half of each.
 /// Throws std::runtime_error; the image is then as it was. Returns the SHA-256 of the new one.
 std::string commit_disk(RawImage& image, const emu::Disk& disk);

@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "manifest.hpp"
+#include "sandbox.hpp"
 #include "text.hpp"
 
 namespace vt::cli {
@@ -38,6 +39,7 @@ void on_signal(int) {
 struct SignalGuard::Old { struct sigaction on_int {}, on_term {}; };
 
 SignalGuard::SignalGuard(emu::Machine& m) : old_(std::make_unique<Old>()) {
+  sandbox::enter();   // whatever runs a machine comes by here; who needs more than a rerun does has said so
   g_running = &m;
   g_interrupted = 0;
   struct sigaction a {};

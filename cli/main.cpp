@@ -2,11 +2,13 @@
 /// The command line: which verbs and options there are.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <new>
 
 #include "emu/bus.hpp"
 #include "firmware/image.hpp"
 #include "hypervisor/symbols.hpp"
+#include "sandbox.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 
@@ -79,6 +81,17 @@ void run_options(CLI::App& a, RunOptions& o) {
 template <class O, class F>
 void verb_action(CLI::App& a, O& o, int& result, F f) { a.callback([&o, &result, f] { result = f(o); }); }
 
+/// For verbs that run a guest.
+template <class O, class F>
+void guest_action(CLI::App& a, O& o, int& result, F f) {
+  auto* bare = a.add_flag("--no-sandbox")->description("Keep all system calls and files while a guest runs (as VITRINE_NO_SANDBOX=1)");
+  a.callback([&o, &result, f, bare] {
+    const char* e = std::getenv("VITRINE_NO_SANDBOX");
+    sandbox::arm(!bare->count() && (!e || !*e || std::string_view(e) == "0"));
+    result = f(o);
+  });
+}
+
 int main_checked(int argc, char** argv) {
   CLI::App app{"Vitrine: an x86 platform under glass. Boots unmodified hypervisors deterministically and shows who maps what.", "vitrine"};
   app.set_version_flag("--version", "vitrine " VITRINE_VERSION);
@@ -92,7 +105,7 @@ int main_checked(int argc, char** argv) {
   auto* a = app.add_subcommand("run", "Run a hypervisor, kernel or ROM");
   run_options(*a, run_o);
   a->footer(kFooter);
-  verb_action(*a, run_o, result, run);
+  guest_action(*a, run_o, result, run);
 
   MapOptions map_o;
   a = app.add_subcommand("map", "What EPT, VT-d and the E820 map at any moment of a run, as ranges");
@@ -102,7 +115,7 @@ int main_checked(int argc, char** argv) {
   a->add_option("--root", map_o.root, "Only the tables with this root")->type_name("HPA");
   a->add_option("--bdf", map_o.bdf, "Only the tables of this device (VT-d)")->type_name("00:1f.0");
   a->add_flag("--json", map_o.json, "One JSON object");
-  verb_action(*a, map_o, result, map);
+  guest_action(*a, map_o, result, map);
 
   WalkOptions walk_o;
   a = app.add_subcommand("walk", "Every table entry that one translation reads, and why it stops");
@@ -110,7 +123,7 @@ int main_checked(int argc, char** argv) {
   a->add_option("ADDR", walk_o.address, "gva:A[@cpuN], gpa:A[@cpuN] or iova:A@BDF")->required();
   a->add_option("--root", walk_o.root, "EPT root to use for gpa: and gva:")->type_name("HPA");
   a->add_flag("--json", walk_o.json, "One JSON object");
-  verb_action(*a, walk_o, result, walk);
+  guest_action(*a, walk_o, result, walk);
 
   LogOptions log_o;
   a = app.add_subcommand("log", "The ledger: what was mapped, changed, removed, refused and invalidated, in order, and by whom");
@@ -121,7 +134,7 @@ int main_checked(int argc, char** argv) {
   a->add_flag("--json", log_o.json, "One JSON object");
   a->add_flag("--verify", log_o.verify, "Run again, and compare the tables with what the ledger says they are (status 1: they differ)");
   a->add_option("--every", log_o.every, "With --verify: events between two comparisons (default 100)")->type_name("N");
-  verb_action(*a, log_o, result, log);
+  guest_action(*a, log_o, result, log);
 
   CheckOptions check_o;
   a = app.add_subcommand("check", "Findings about a run's mappings, like fsck (status 1 if there is an error or a warning)");
@@ -129,7 +142,7 @@ int main_checked(int argc, char** argv) {
   a->add_option("--rule", check_o.rules, "Only this rule (several: once each); vitrine explain lists them")->type_name("RULE")->allow_extra_args(false);
   a->add_option("--severity", check_o.severity, "Only findings of this severity and above: error, warning, info (default)")->type_name("S");
   a->add_flag("--json", check_o.json, "One JSON object");
-  verb_action(*a, check_o, result, check);
+  guest_action(*a, check_o, result, check);
 
   ExplainOptions explain_o;
   a = app.add_subcommand("explain", "What a rule of check means, when it is harmless and what to do; without a rule, the list");
@@ -141,7 +154,7 @@ int main_checked(int argc, char** argv) {
   a->add_option("RUN", blame_o.run, "Run directory, or RUN@T")->required();
   a->add_option("ADDR", blame_o.address, "gfn:A0, gpa:0xa0000, iova:8c000@00:1d.0, mfn:A0 or hpa:0xa0000 (numbers are hexadecimal)")->required();
   a->add_flag("--json", blame_o.json, "One JSON object");
-  verb_action(*a, blame_o, result, blame);
+  guest_action(*a, blame_o, result, blame);
 
   DiffOptions diff_o;
   a = app.add_subcommand("diff", "What two moments or two runs map differently (two builds of a hypervisor on one platform)");
@@ -150,13 +163,13 @@ int main_checked(int argc, char** argv) {
   a->add_option("RANGE", diff_o.range, "Only these translated addresses");
   a->add_flag("--exact", diff_o.exact, "Machine frames of RAM and addresses of tables count, too");
   a->add_flag("--json", diff_o.json, "One JSON object");
-  verb_action(*a, diff_o, result, diff);
+  guest_action(*a, diff_o, result, diff);
 
   ReportOptions report_o;
   a = app.add_subcommand("report", "One HTML file to look at and to attach to a bug report: the map over time, who wrote it, the findings");
   a->add_option("RUN", report_o.run, "Run directory, or RUN@T: up to that moment")->required();
   a->add_option("-o,--output", report_o.out, "File to write (default report.html; -: standard output)")->type_name("FILE");
-  verb_action(*a, report_o, result, report);
+  guest_action(*a, report_o, result, report);
 
   StatOptions stat_o;
   a = app.add_subcommand("stat", "What a run counted: VM exits by reason, VT-d, absent addresses, speed");
@@ -169,14 +182,14 @@ int main_checked(int argc, char** argv) {
   a->add_option("RUN", memory_o.run, kRunAt)->required();
   a->add_option("RANGE", memory_o.range, "Only this: 0x1000-0x1fff (inclusive) or 0x1000+4K; the first byte is then offset 0");
   a->add_option("-o,--output", memory_o.out, "File to write")->required()->type_name("FILE");
-  verb_action(*a, memory_o, result, memory);
+  guest_action(*a, memory_o, result, memory);
 
   GdbOptions gdb_o;
   a = app.add_subcommand("gdb", "gdb on a finished run, forwards and backwards, with the symbols of the kernel");
   a->add_option("RUN", gdb_o.run, "Run directory (its beginning), or RUN@T")->required();
   a->add_option("--serve", gdb_o.serve, "Serve a debugger at this port of 127.0.0.1 instead of starting gdb (0: any free one)")->type_name("PORT");
   a->add_option("--checkpoint-memory", gdb_o.budget, "Memory for going back (default 512M)")->type_name("SIZE");
-  verb_action(*a, gdb_o, result, debug);
+  guest_action(*a, gdb_o, result, debug);
 
   ShowViewOptions show_view_o;
   a = app.add_subcommand("show", "The machine's own views at any moment: regs disasm vmcs msr lapic tlb ioapic pci iommu irq events");
@@ -185,14 +198,14 @@ int main_checked(int argc, char** argv) {
   a->add_option("ARGUMENT", show_view_o.words, "As of the debugger's monitor command of the same name: part of a VMCS field's name, an MSR, a function, a count");
   a->add_option("--cpu", show_view_o.cpu, "Processor to look at (default 0)")->type_name("N");
   a->add_flag("--json", show_view_o.json, "One JSON object");
-  verb_action(*a, show_view_o, result, show);
+  guest_action(*a, show_view_o, result, show);
   ReplayOptions replay_o;
   a = app.add_subcommand("replay", "A run once more, from its inputs and what was typed (status 5: it goes another way)");
   a->add_option("RUN", replay_o.run, "Run directory")->required();
   a->add_option("--from", replay_o.from, "From the last checkpoint at or before this moment on (run --checkpoint-every), not from the beginning")->type_name("T");
   a->add_option("--to", replay_o.to, "Only to this moment: step number, 37%, console:'text', exit#N, sym:NAME ...")->type_name("T");
   a->add_flag("--verify", replay_o.verify, "Print nothing, but compare console, checkpoints and the state's hash at the end with those of the run");
-  verb_action(*a, replay_o, result, replay);
+  guest_action(*a, replay_o, result, replay);
 
   TraceOptions trace_o;
   a = app.add_subcommand("trace", "Every instruction of a stretch of a run, with what it changed and which translations it used, by running again");
@@ -203,13 +216,13 @@ int main_checked(int argc, char** argv) {
   a->add_option("--event", trace_o.events, "No instructions, only these events, separated by commas: exit, entry, exception, interrupt, msr, port,\n"
                 "mmio, ept, vtd, flush, console, reset, or all")->type_name("KINDS")->delimiter(',')->allow_extra_args(false);
   a->add_flag("--json", trace_o.json, "A JSON object per line");
-  verb_action(*a, trace_o, result, trace);
+  guest_action(*a, trace_o, result, trace);
 
   DebugKeyOptions debug_key_o;
   a = app.add_subcommand("debug-key", "What Xen's console prints for a debug key at a moment of a run (a fork: the run stays as it is)");
   a->add_option("RUN", debug_key_o.run, kRunAt)->required();
   a->add_option("KEY", debug_key_o.keys, "One character each; h lists what there is, D is the EPT dump")->required();
-  verb_action(*a, debug_key_o, result, debug_key);
+  guest_action(*a, debug_key_o, result, debug_key);
 
   auto* platform = app.add_subcommand("platform", "Platform descriptions");
   platform->require_subcommand(1);

@@ -9,6 +9,7 @@
 #include "names.hpp"
 #include "processors.hpp"
 #include "run_dir.hpp"
+#include "sandbox.hpp"
 #include "text.hpp"
 
 namespace vt::cli {
@@ -179,7 +180,7 @@ void manifest_end(json& j, emu::Machine& m, const Prepared& p, const Recorder& r
     if (const std::string at = symbols->name(c.rip); !at.empty()) end["symbol"] = at;
   j["end"] = end;
   j["exit_status"] = status;
-  j["host"] = {{"user_seconds", rounded(host.user)}, {"elapsed_seconds", rounded(host.elapsed)}, {"mips", rounded(mips(m.retired(), host.user))}};
+  j["host"] = {{"user_seconds", rounded(host.user)}, {"elapsed_seconds", rounded(host.elapsed)}, {"mips", rounded(mips(m.retired(), host.user))}, {"sandbox", sandbox::in_force()}};
   json eptps = json::array();
   for (auto& e : r.eptps())
     eptps.push_back({{"eptp", hex(e.eptp)}, {"root", hex(e.eptp & mask(51, 12))}, {"vmcs", hex(e.vmcs)}, {"first_step", e.first_step}, {"last_step", e.last_step}});

@@ -8,7 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
+#include "sandbox.hpp"
 #include "saved.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
@@ -22,6 +24,7 @@ int memory(const MemoryOptions& o) {
     if (!r) throw UsageError(fmt::format("{}: not a range; write 0x1000-0x1fff (inclusive) or 0x1000+4K", o.range));
     range = *r;
   }
+  sandbox::may_write(std::filesystem::path(o.out).parent_path());
   Saved saved(o.run);
   const PhysMem& mem = saved.machine().memory();
   const u64 end = std::min(range.last, mem.top() - 1) + 1;

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "report_page.hpp"
+#include "sandbox.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 
@@ -55,6 +56,7 @@ std::string report_page(const nlohmann::ordered_json& data) {
 }
 
 int report(const ReportOptions& o) {
+  if (o.out != "-") sandbox::may_write(std::filesystem::path(o.out).parent_path());
   Story story(o.run);
   const views::CheckInput check{story.history(), story.setup(), story.words(), story.platform(), story.end_event()};
   const std::vector<views::Finding> findings = views::check(check);

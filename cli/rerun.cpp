@@ -12,6 +12,7 @@
 #include "names.hpp"
 #include "prepare.hpp"
 #include "run_dir.hpp"
+#include "sandbox.hpp"
 #include "text.hpp"
 #include "typing.hpp"
 #include "verbs.hpp"
@@ -110,6 +111,7 @@ json read_manifest(const std::string& run) {
 
 struct Rerun::Impl {
   explicit Impl(const std::string& path) : run(path), manifest_file(path + "/" + kManifest), manifest(read_manifest(path)) {
+    sandbox::may_write(path);   // its cache
     const json end = manifest.value("end", json{});
     reason = text_of(end, "reason");
     if (!end.is_object() || !end.contains("step") || !end["step"].is_number_unsigned())

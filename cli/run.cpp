@@ -23,6 +23,7 @@
 #include "probe.hpp"
 #include "processors.hpp"
 #include "run_dir.hpp"
+#include "sandbox.hpp"
 #include "saved.hpp"
 #include "story.hpp"
 #include "text.hpp"
@@ -236,6 +237,15 @@ struct WrittenDisks {
   }
 };
 
+/// The guest runs from here on: what is opened later lies in the run directory, or is an image that is merged at the end.
+void enter_sandbox(const RunOptions& o, const RunDir* dir, const std::vector<std::shared_ptr<RawImage>>& disks) {
+  if (dir) sandbox::may_write(dir->path());
+  if (o.disk_commit)
+    for (auto& d : disks) sandbox::may_write(commit_directory(*d));
+  if (o.net) sandbox::may_network();
+  sandbox::enter();
+}
+
 }  // namespace
 
 int run(const RunOptions& o) {
@@ -297,6 +307,8 @@ int run(const RunOptions& o) {
   p.firmware.clear(), p.image.blobs.clear();
   std::optional<hv::Symbols> debug_symbols = p.symbols;
   if (debugger && debug_symbols) {
+    if (dir) dir->create();   // has to be there before the guest runs for the first time
+    enter_sandbox(o, dir ? &*dir : nullptr, p.disks);
     new_bytes.muted = new_bytes2.muted = true;
     for (auto& x : gdb::find_moved(m, *debug_symbols, debug_symbols->file(), [&](u64 to) { m.run(to); })) debug_symbols->also_at(x);
     new_bytes.muted = new_bytes2.muted = false;
@@ -346,6 +358,7 @@ int run(const RunOptions& o) {
   Rescue rescue{console, recorder, dir ? &*dir : nullptr, manifest};
   set_check_hook(&Rescue::flush, &rescue);
 
+  enter_sandbox(o, dir ? &*dir : nullptr, p.disks);
   const double user = user_now(), elapsed = elapsed_now();
   std::optional<u64> waits;   // it ended while every processor waited for somebody outside
   {

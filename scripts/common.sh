@@ -5,7 +5,7 @@
 BUILD="${VITRINE_BUILD:-$ROOT/build}"
 
 # What the emulator itself needs, what its tests need on top, by Debian's names.
-PACKAGES_BUILD=(meson ninja-build g++ ccache pkg-config libfmt-dev nlohmann-json3-dev libcli11-dev libcapstone-dev libslirp-dev
+PACKAGES_BUILD=(meson ninja-build g++ ccache pkg-config libfmt-dev nlohmann-json3-dev libcli11-dev libcapstone-dev libslirp-dev libseccomp-dev
   libelf-dev libdw-dev zlib1g-dev libzstd-dev liblzma-dev libxxhash-dev nettle-dev nasm acpica-tools python3 cpio)
 PACKAGES_TEST=(libgtest-dev libbenchmark-dev libunicorn-dev libzydis-dev python3-jsonschema e2fsprogs
   chromium chromium-driver fonts-dejavu-core)

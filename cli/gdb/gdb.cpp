@@ -2,6 +2,7 @@
 /// vitrine gdb: a finished run under a debugger, forwards and backwards.
 #include "gdb/gdb.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -72,32 +73,55 @@ std::string input_file(const nlohmann::ordered_json& manifest, const std::string
   return fs::absolute(fs::path(file).is_absolute() || directory.empty() ? fs::path(file) : fs::path(directory) / file).lexically_normal().string();
 }
 
-/// gdb in the foreground; this process serves it until it goes away.
-int with_gdb(Server& server, const std::string& script, const std::function<Server::End()>& serve) {
-  std::fflush(nullptr);
-  const pid_t child = ::fork();
-  if (child < 0) throw InputError(fmt::format("gdb: cannot be started: {}", std::strerror(errno)));
-  if (child == 0) {
-    ::setpgid(0, 0);   // Ctrl-C is for gdb, which sends an interrupt
-    (void)serve();
+/// gdb in the foreground. The machine is in a child, which says where gdb's script is: once a guest has run, a process starts no other one.
+class Foreground {
+ public:
+  /// Both return: the child has to go on to ready().
+  Foreground() {
+    int ends[2];
     std::fflush(nullptr);
-    ::_exit(0);
+    if (::pipe2(ends, O_CLOEXEC) != 0 || (child_ = ::fork()) < 0) throw InputError(fmt::format("gdb: cannot be started: {}", std::strerror(errno)));
+    from_ = ends[0], to_ = ends[1];
+    ::close(child_ ? to_ : from_);
   }
+  bool is_child() const { return child_ == 0; }
+  void ready(const std::string& script) {
+    ::setpgid(0, 0);   // Ctrl-C is for gdb, which sends an interrupt
+    if (::write(to_, script.data(), script.size()) != static_cast<ssize_t>(script.size())) throw InputError("gdb: cannot be started");
+    ::close(to_);
+  }
+  int debugger();
+
+ private:
+  pid_t child_ = -1;
+  int from_ = -1, to_ = -1;
+};
+
+int Foreground::debugger() {
+  struct sigaction ignore {}, old {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGINT, &ignore, &old);   // until it is ready the child hears it itself
+  std::string script;
+  char bytes[512];
+  for (ssize_t n; (n = ::read(from_, bytes, sizeof bytes)) > 0 || (n < 0 && errno == EINTR);) script.append(bytes, n > 0 ? static_cast<std::size_t>(n) : 0);
+  ::close(from_);
+  int result = 0;
+  if (script.empty()) {   // it has said why
+    ::waitpid(child_, &result, 0);
+    return WIFEXITED(result) ? WEXITSTATUS(result) : status::internal;
+  }
+  ::sigaction(SIGINT, &old, nullptr);
   const pid_t debugger = ::fork();
   if (debugger == 0) {
     ::execlp("gdb", "gdb", "-q", "-x", script.c_str(), static_cast<char*>(nullptr));
     std::fprintf(stderr, "vitrine: error: gdb: cannot be started (%s); install the package gdb, or use --serve PORT\n", std::strerror(errno));
     ::_exit(127);
   }
-  struct sigaction ignore {}, old {};
-  ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGINT, &ignore, &old);
-  int result = 0;
   if (debugger > 0) ::waitpid(debugger, &result, 0);
   ::sigaction(SIGINT, &old, nullptr);
-  ::kill(child, SIGTERM);   // it may still wait for a client that never came
-  ::waitpid(child, nullptr, 0);
-  (void)server;
+  ::kill(child_, SIGTERM);   // it may still wait for a client that never came
+  ::waitpid(child_, nullptr, 0);
   if (debugger < 0) throw InputError("gdb: cannot be started");
   return WIFEXITED(result) ? (WEXITSTATUS(result) == 127 ? status::bad_input : WEXITSTATUS(result)) : status::finding;
 }
@@ -179,6 +203,8 @@ int debug(const GdbOptions& o) {
     budget = *n;
   }
   const RunAt at = parse_run_at(o.run);
+  std::optional<Foreground> foreground;
+  if (!port && !foreground.emplace().is_child()) return foreground->debugger();
   Rerun rerun(at.run);
   const auto step = moment(o.run, at, rerun.end_step());
   Server server(port.value_or(0));
@@ -206,7 +232,11 @@ int debug(const GdbOptions& o) {
   auto serve = [&] { return server.serve(player, [&](const std::string& line, unsigned cpu) { return monitor.run(line, cpu); }); };
 
   const std::string file = write_init(at.run, rerun.manifest(), symbols ? &*symbols : nullptr, server.port());
-  if (!port) return with_gdb(server, file, serve);
+  if (foreground) {
+    foreground->ready(file);
+    (void)serve();
+    return status::ok;
+  }
 
   std::fprintf(stderr, "vitrine: gdb: serving %s at step %s on 127.0.0.1:%u\nvitrine: gdb -q -x %s\n", at.run.c_str(), grouped(player.now()).c_str(), server.port(), file.c_str());
   for (;;) {

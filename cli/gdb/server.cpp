@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "drive.hpp"
+#include "sandbox.hpp"
 #include "verbs.hpp"
 
 namespace vt::cli::gdb {
@@ -34,6 +35,7 @@ Server::Server(u16 port) {
   socklen_t size = sizeof at;
   if (::getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size) != 0) fail("has no name");
   port_ = ntohs(at.sin_port);
+  sandbox::may_serve();
 }
 
 Server::~Server() {
