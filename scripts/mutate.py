@@ -6,6 +6,7 @@ sees it. What is changed is drawn by the seed: the same seed, the same mutants. 
 A mutant that does not compile is drawn again and not counted; so is one that scripts/mutate_equivalent.json says means the same. Everything happens in a
 copy of the tree below BUILD/mutate; results are appended to BUILD/mutate/results-SEED.jsonl. With --resume, those that were caught are not run again."""
 import argparse
+import fcntl
 import json
 import os
 import pathlib
@@ -33,7 +34,7 @@ LEFT_OUT = {"cpu/blocks.cpp", "cpu/engine.cpp", "cpu/fuse.cpp", "cpu/observe.cpp
             "cpu/insn/vector.hpp", "vtd/include/vtd/caches.hpp", "vtd/include/vtd/outside.hpp", "cpu/vmx/exit_rows.cpp"}
 # Lines that are about our own errors, counting, watching, caches and texts.
 SKIP = re.compile(r"CHECK\(|static_assert|^\s*#|^\s*using |stats|statistics|observ|\btold\b|\btell|tells_alone|\bemit\(|sink|disturbs_code|again_alone|careful|blocks\(\)|code_dropped|"
-                  r"state\(Ar|nsupported|_text\(|_name\(|std::string|fmt::|hash|journal|used_large_|host_cache|namespace|^\s*template|^\s*friend|want_attention|ends_block \||prefetch|VT_INLINE [a-z]+ [a-z_]+\($")
+                  r"state\(Ar|nsupported|_text\(|_name\(|->name|\.name|std::string|fmt::|hash|journal|used_large_|host_cache|namespace|^\s*template|^\s*friend|want_attention|ends_block \||prefetch|VT_INLINE [a-z]+ [a-z_]+\($")
 DEFINITION = re.compile(r"^\s*(inline )?(static )?constexpr (unsigned|u8|u16|u32|u64|int|std::size_t) k?[A-Za-z]+ ?=")
 
 
@@ -288,11 +289,18 @@ def run(command, seconds, env=None, cwd=None):
     p = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env, cwd=cwd, start_new_session=True)
     try:
         out, _ = p.communicate(timeout=seconds)
-        return p.returncode, out.decode(errors="replace")
+        return p.returncode, text_of(out)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
         out, _ = p.communicate()
-        return None, out.decode(errors="replace")
+        return None, text_of(out)
+    except BaseException:
+        os.killpg(p.pid, signal.SIGKILL)
+        raise
+
+
+def text_of(out):
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in out.decode(errors="replace"))
 
 
 SLOW = "second.*:judge.*:decoder.*:Seeds/Exact.*:*Native*"
@@ -409,6 +417,13 @@ def main():
             print(show(site, {}), end="")
         print(", ".join(f"{room}: {len(all_)}" for room, all_ in source.by_room.items()), "changes")
         return 0
+    tree.where.mkdir(parents=True, exist_ok=True)
+    alone = (tree.where / "lock").open("w")   # two would judge each other's changes
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"mutate: another one is at work in {tree.where}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # what it has started ends with it
     tree.fresh()
     results = tree.where / f"results-{args.seed}.jsonl"
     old = {}
