@@ -469,5 +469,21 @@ TEST(vmx_exit, every_reason_that_can_come_has_a_case) {
   }
 }
 
+// SDM 3C "VMCALL": the one VMX instruction without a check of the mode; the others are #UD in real-address mode ("VMREAD" and its siblings: "Real-Address Mode Exceptions")
+TEST(vmx_guest, vmcall_exits_in_real_address_mode) {
+  M m;
+  m.fill();
+  m.real_guest();
+  EXPECT_EQ(m.launch({0x0f, 0x01, 0xc1}), 18);
+  for (Bytes code : {Bytes{0x0f, 0x01, 0xc2}, Bytes{0x0f, 0x01, 0xc3}, Bytes{0x0f, 0x01, 0xc4}, Bytes{0x0f, 0x78, 0xc0}, Bytes{0x0f, 0x79, 0xc0}}) {
+    M g;
+    g.fill();
+    g.real_guest();
+    g.set(F::EXCEPTION_BITMAP, 1u << UD);
+    EXPECT_EQ(g.launch(code), kException) << int{code[1]} << " " << int{code[2]};
+    EXPECT_EQ(g.get(F::VM_EXIT_INTR_INFO), 0x80000306u);
+  }
+}
+
 }  // namespace
 }  // namespace vt::cpu
