@@ -176,5 +176,9 @@ TEST(vtd_interrupt, table_is_taken_over_by_SIRTP) {
   EXPECT_EQ(m.ask(5).fault_reason, 0x22);
 }
 
+TEST(fault_reasons, those_of_interrupt_requests) {   // VT-d "Fault Reason Encodings": 20H to 28H
+  for (unsigned reason = 0; reason < 256; ++reason) EXPECT_EQ(interrupt_fault(static_cast<u8>(reason)), reason >= 0x20 && reason < 0x29) << reason;
+}
+
 }  // namespace
 }  // namespace vt::vtd
