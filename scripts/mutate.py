@@ -356,7 +356,7 @@ def stages(file, deep):
     emu = [gtest("emu", "tests/emu/test_emu", leave="*Xen*", seconds=240)]
     more = [("bare", "cli/vitrine", bare_guests)]
     if file.startswith("vtd/"):
-        first = vtd + [("coverage", "tools/coverage-doc", coverage)] + views
+        first = vtd + views + [("coverage", "tools/coverage-doc", coverage)]
     elif file.startswith("ept/"):
         first = ept + cpu + views
     else:
