@@ -339,5 +339,60 @@ TEST_F(ApicTest, state_is_complete) {
   EXPECT_EQ(s.out, again.out);
 }
 
+// "Local APIC Register Address Map", and each register's format: what is kept of all ones and of all zeros, at every place of the page; the rest is reserved and reads as zero
+TEST_F(ApicTest, every_place_of_the_page) {
+  struct { u32 at, of_ones, of_zeros; } rows[] = {
+      {0x30, 0x60014, 0x60014}, {0x80, 0xff, 0}, {0xd0, 0xff000000, 0}, {0xe0, 0xffffffff, 0x0fffffff}, {0xf0, 0x1ff, 0}, {0x2f0, 0x107ff, 0}, {0x310, 0xff000000, 0},
+      {0x320, 0x700ff, 0}, {0x330, 0x107ff, 0}, {0x340, 0x107ff, 0}, {0x350, 0x1a7ff, 0}, {0x360, 0x1a7ff, 0}, {0x370, 0x100ff, 0}, {0x380, 0xffffffff, 0}, {0x3e0, 0xb, 0}};
+  for (u32 at = 0; at < 0x1000; at += 0x10) {
+    if (at == 0x20 || at == 0x280 || at == 0x300 || at == 0x390) continue;   // the ID, what errors, sends and counts
+    u32 ones = 0, zeros = 0;
+    for (auto& r : rows) if (r.at == at) ones = r.of_ones, zeros = r.of_zeros;
+    TestMachine fresh(TestMachine::Mode::long64, {"+x2apic", "+tsc_deadline"});
+    LocalApic& x = fresh.cpu->apic;
+    x.write(0xf0, 0x1ff);
+    x.write(at, ~0u);
+    EXPECT_EQ(x.read(at), ones) << std::hex << at;
+    if (at == 0xf0) continue;   // zeros disable it, which sets masks
+    x.write(at, 0);
+    EXPECT_EQ(x.read(at), zeros) << std::hex << at;
+  }
+}
+
+// The page is decoded in 4 KiB: nothing above 3F0H is a register, whatever a shorter address would mean
+TEST_F(ApicTest, nothing_answers_above_the_registers) {
+  ASSERT_TRUE(a.write_base(0x400900));   // where this machine has translations
+  enable();
+  m.cpu->careful = true;
+  u32 v = 1;
+  ASSERT_TRUE(m.cpu->load_at(0x400030, v));
+  EXPECT_EQ(v, 0x60014u);
+  for (u32 at = 0x400; at < 0x1000; at += 0x10) {
+    ASSERT_TRUE(m.cpu->load_at(0x400000 + at, v)) << std::hex << at;
+    EXPECT_EQ(v, 0u) << std::hex << at;
+  }
+  m.cpu->careful = false;
+}
+
+// "x2APIC Register Address Space": which registers can be read and written, and which bits are reserved. What is read-only within a register (delivery status, remote IRR) is left out.
+TEST_F(ApicTest, every_register_of_the_x2apic) {
+  constexpr u64 kReadOnly = 0x5000;
+  struct { u32 msr; bool reads; u64 writable; } rows[] = {
+      {0x802, true, 0}, {0x803, true, 0}, {0x808, true, 0xff}, {0x80a, true, 0}, {0x80b, false, 0}, {0x80d, true, 0}, {0x80f, true, 0x1ff}, {0x828, true, 0}, {0x82f, true, 0x107ff},
+      {0x830, true, 0xffffffff000ccfff}, {0x832, true, 0x700ff}, {0x833, true, 0x107ff}, {0x834, true, 0x107ff}, {0x835, true, 0x1a7ff}, {0x836, true, 0x1a7ff}, {0x837, true, 0x100ff},
+      {0x838, true, 0xffffffff}, {0x839, true, 0}, {0x83e, true, 0xb}, {0x83f, false, 0xff}};
+  ASSERT_TRUE(x2apic());
+  enable();
+  for (u32 msr = 0x800; msr < 0x900; ++msr) {
+    bool reads = msr >= 0x810 && msr < 0x828, zero = msr == 0x80b || msr == 0x828;
+    u64 writable = 0, v;
+    for (auto& r : rows) if (r.msr == msr) reads = r.reads, writable = r.writable;
+    EXPECT_EQ(a.read_msr(msr, v), reads) << std::hex << msr;
+    EXPECT_EQ(a.write_msr(msr, 0), writable || zero) << std::hex << msr;
+    for (unsigned b = 0; b < 64; ++b)
+      if (!((kReadOnly | (msr == 0x839 ? ~u64{0} : 0)) >> b & 1)) { EXPECT_EQ(a.write_msr(msr, u64{1} << b), writable >> b & 1) << std::hex << msr << " bit " << std::dec << b; }
+  }
+}
+
 }  // namespace
 }  // namespace vt::cpu
