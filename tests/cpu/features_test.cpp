@@ -2,7 +2,9 @@
 /// What each feature brings, as tables of the manual's own: which MSRs there are, which bits of CR4, which VMX controls and VMCS fields, and that they go with
 /// the feature and with nothing else.
 #include <map>
+#include <set>
 
+#include "cpu/cpuid.hpp"
 #include "cpu/msr.hpp"
 #include "harness.hpp"
 #include "insn/system.hpp"
@@ -170,6 +172,82 @@ TEST(vmx_fields, there_are_those_of_the_manual) {   // by area and width, with t
     bool there = false;
     for (auto& r : ranges) there |= e >= r.first && e <= r.last && std::find(r.but.begin(), r.but.end(), e) == r.but.end();
     EXPECT_EQ(find_field(e) != nullptr, there) << std::hex << e;
+  }
+}
+
+// SDM 2A "CPUID-CPU Identification": the tables of feature information, a register each. 'C' of leaf 1 bit 27 (OSXSAVE) shows CR4; leaf 7 has two more that go with others.
+enum : unsigned { A, B, C, D };
+struct Bit { unsigned bit; F feature; };
+const struct { u32 leaf, subleaf; unsigned reg; std::vector<Bit> bits; } kCpuid[] = {
+    {1, 0, D, {{0, F::fpu}, {1, F::vme}, {2, F::de}, {3, F::pse}, {4, F::tsc}, {5, F::msr}, {6, F::pae}, {7, F::mce}, {8, F::cx8}, {9, F::apic}, {11, F::sep}, {12, F::mtrr}, {13, F::pge},
+               {14, F::mca}, {15, F::cmov}, {16, F::pat}, {17, F::pse36}, {19, F::clfsh}, {23, F::mmx}, {24, F::fxsr}, {25, F::sse}, {26, F::sse2}, {27, F::ss}, {28, F::htt}}},
+    {1, 0, C, {{0, F::sse3}, {1, F::pclmulqdq}, {3, F::monitor}, {5, F::vmx}, {9, F::ssse3}, {12, F::fma}, {13, F::cx16}, {17, F::pcid}, {19, F::sse4_1}, {20, F::sse4_2}, {21, F::x2apic},
+               {22, F::movbe}, {23, F::popcnt}, {24, F::tsc_deadline}, {25, F::aes}, {26, F::xsave}, {28, F::avx}, {29, F::f16c}, {30, F::rdrand}}},
+    {6, 0, A, {{2, F::arat}}},
+    {7, 0, B, {{0, F::fsgsbase}, {1, F::tsc_adjust}, {3, F::bmi1}, {5, F::avx2}, {7, F::smep}, {8, F::bmi2}, {9, F::erms}, {10, F::invpcid}, {13, F::fpu}, {18, F::rdseed}, {19, F::adx},
+               {20, F::smap}, {23, F::clflushopt}, {24, F::clwb}, {29, F::sha}}},
+    {7, 0, C, {{2, F::umip}, {3, F::pku}, {22, F::rdpid}}},
+    {7, 0, D, {{29, F::avx2}}},   // IA32_ARCH_CAPABILITIES
+    {0xd, 1, A, {{0, F::xsaveopt}, {1, F::xsavec}, {2, F::xgetbv1}, {3, F::xsaves}}},
+    {0x80000001, 0, C, {{0, F::lahf}, {5, F::abm}, {8, F::prefetchw}}},
+    {0x80000001, 0, D, {{11, F::syscall}, {20, F::nx}, {26, F::pdpe1gb}, {27, F::rdtscp}, {29, F::lm}}},
+    {0x80000007, 0, D, {{8, F::invariant_tsc}}},
+};
+u32 of(const CpuidRegs& r, unsigned reg) { return reg == A ? r.eax : reg == B ? r.ebx : reg == C ? r.ecx : r.edx; }
+
+TEST(cpuid, every_bit_goes_with_its_feature) {
+  std::set<F> told;
+  for (unsigned f = 0; f < kFeatures; ++f) {
+    const F without = static_cast<F>(f);
+    Everything m(without);
+    m.cpu->msr.misc_enable |= 1u << 18;   // MONITOR
+    for (auto& row : kCpuid) {
+      u32 expected = 0;
+      for (auto& b : row.bits) {
+        told.insert(b.feature);
+        if (b.feature != without) expected |= 1u << b.bit;
+      }
+      if (row.leaf == 0xd && without == F::xsave) expected = 0;
+      EXPECT_EQ(of(cpuid(*m.cpu, row.leaf, row.subleaf), row.reg), expected) << std::hex << row.leaf << " register " << row.reg << " without feature " << std::dec << f;
+    }
+  }
+  EXPECT_EQ(told.size(), kFeatures - 1u);
+}
+
+TEST(cpuid, leaves_without_features) {   // the formats of the leaves of the same section
+  TestMachine m;
+  Cpu& c = *m.cpu;
+  EXPECT_EQ(cpuid(c, 2, 0), (CpuidRegs{0x00ff0001, 0, 0, 0}));
+  // "Deterministic Cache Parameters Leaf": type, level, self-initializing; ways, partitions and line less one; sets less one
+  EXPECT_EQ(cpuid(c, 4, 0), (CpuidRegs{0x121, 7u << 22 | 63, 63, 0}));
+  EXPECT_EQ(cpuid(c, 4, 1), (CpuidRegs{0x122, 7u << 22 | 63, 63, 0}));
+  EXPECT_EQ(cpuid(c, 4, 2), (CpuidRegs{0x143, 15u << 22 | 63, 1023, 0}));
+  EXPECT_EQ(cpuid(c, 4, 3), (CpuidRegs{0x163, 10u << 22 | 63, 2047, 4}));
+  EXPECT_EQ(cpuid(c, 0x16, 0), (CpuidRegs{1000, 1000, 100, 0}));
+  EXPECT_EQ(cpuid(c, 0x80000000, 0), (CpuidRegs{0x80000008, 0, 0, 0}));
+  EXPECT_EQ(cpuid(c, 0x80000006, 0), (CpuidRegs{0, 0, 1024u << 16 | 8u << 12 | 64, 0}));
+  EXPECT_EQ(cpuid(c, 0x80000008, 0), (CpuidRegs{46 | 48 << 8, 0, 0, 0}));
+  std::string brand;
+  for (u32 leaf = 0x80000002; leaf < 0x80000005; ++leaf) {
+    const CpuidRegs r = cpuid(c, leaf, 0);
+    for (unsigned reg : {A, B, C, D})
+      for (unsigned b = 0; b < 4; ++b) brand += static_cast<char>(of(r, reg) >> (8 * b));
+  }
+  EXPECT_EQ(brand, std::string("Vitrine x86-64 processor").append(48 - 24, '\0'));
+  for (u32 leaf : {3u, 8u, 9u, 0xau, 0xcu, 0xeu, 0xfu, 0x10u, 0x14u, 0x80000005u}) EXPECT_EQ(cpuid(c, leaf, 0), CpuidRegs{}) << leaf;
+  EXPECT_EQ(cpuid(*Everything().cpu, 5, 0), (CpuidRegs{64, 64, 3, 0}));   // "MONITOR/MWAIT Leaf": lines of 64 bytes; extensions, interrupts break
+}
+
+TEST(cpuid, of_a_package_with_more_processors) {   // SDM 2A; SDM 3A "Hierarchical Mapping of Shared Resources"
+  for (unsigned count : {1u, 2u, 3u, 4u, 5u, 8u}) {
+    TestMachine m;
+    m.model.count = count;
+    Cpu c(m, m.model, 0, true);
+    const u32 width = count == 1 ? 0 : count == 2 ? 1 : count <= 4 ? 2 : 3, ids = 1u << width;
+    EXPECT_EQ(cpuid(c, 1, 0).ebx, 8u << 8 | ids << 16) << count;
+    EXPECT_EQ(cpuid(c, 0xb, 1), (CpuidRegs{width, count, 0x201, 0})) << count;
+    EXPECT_EQ(cpuid(c, 4, 0).eax, 0x121 | (ids - 1) << 26) << count;
+    EXPECT_EQ(cpuid(c, 4, 3).eax, 0x163 | (ids - 1) << 14 | (ids - 1) << 26) << count;
   }
 }
 
