@@ -394,5 +394,36 @@ TEST_F(ApicTest, every_register_of_the_x2apic) {
   }
 }
 
+// "Local APIC State After It Receives an INIT Reset (Wait-for-SIPI State)", and after it was disabled through IA32_APIC_BASE: as after power-up, whatever the registers held. The ID stays.
+TEST_F(ApicTest, init_and_disabling_reset_every_register) {
+  const auto fill = [](LocalApic& x) {
+    x.write(0xf0, 0x1aa);
+    for (u32 at : {0x80, 0xd0, 0xe0, 0x2f0, 0x310, 0x330, 0x340, 0x350, 0x360, 0x370}) x.write(at, 0x55555555 & (at >= 0x2f0 && at != 0x310 ? 0x7ff : ~0));
+    x.write(0x3e0, 0xb), x.write(0x320, 0x40), x.write(0x380, 1000000);
+    ApicMessage level;
+    level.vector = 0x61, level.level = true;
+    x.accept(level);
+    x.acknowledge();
+    level.vector = 0x71;
+    x.accept(level);
+    level.vector = 5;
+    x.accept(level);   // an error
+    x.write(0x300, 0x40061);
+  };
+  for (const bool init : {true, false}) {
+    TestMachine fresh(TestMachine::Mode::long64, {"+x2apic", "+tsc_deadline"}), used(TestMachine::Mode::long64, {"+x2apic", "+tsc_deadline"});
+    fill(used.cpu->apic);
+    if (init) {
+      used.cpu->init_pending = true, used.cpu->attention = true;
+      used.cpu->run(1);
+    } else {
+      EXPECT_TRUE(used.cpu->apic.write_base(0xfee00100));
+      EXPECT_TRUE(used.cpu->apic.write_base(0xfee00900));
+    }
+    for (u32 at = 0x20; at < 0x400; at += 0x10) EXPECT_EQ(used.cpu->apic.read(at), fresh.cpu->apic.read(at)) << std::hex << at << (init ? " after INIT" : " after disabling");
+    EXPECT_EQ(used.cpu->apic.pending(), -1);
+  }
+}
+
 }  // namespace
 }  // namespace vt::cpu
