@@ -425,5 +425,23 @@ TEST_F(ApicTest, init_and_disabling_reset_every_register) {
   }
 }
 
+// "Error Handling", "Valid Interrupt Vectors": 0 to 15 are illegal, received, sent or in the local vector table
+TEST_F(ApicTest, vectors_from_16_on_are_legal) {
+  const struct { const char* way; void (*happens)(TestMachine&, u8); u32 error; } rows[] = {
+      {"received", [](TestMachine& t, u8 v) { ApicMessage x; x.vector = v; t.cpu->apic.accept(x); }, 0x40},
+      {"received, lowest priority", [](TestMachine& t, u8 v) { ApicMessage x; x.vector = v, x.mode = Message::Mode::lowest; t.cpu->apic.accept(x); }, 0x40},
+      {"sent to itself", [](TestMachine& t, u8 v) { t.cpu->apic.write(0x300, 0x40000u | v); }, 0x20},
+  };
+  for (auto& r : rows)
+    for (unsigned v = 0; v < 256; ++v) {
+      TestMachine t;
+      t.cpu->apic.write(0xf0, 0x1ff);
+      r.happens(t, static_cast<u8>(v));
+      t.cpu->apic.write(0x280, 0);
+      EXPECT_EQ(t.cpu->apic.read(0x280), v < 16 ? r.error : 0u) << r.way << " " << v;
+      EXPECT_EQ(t.cpu->apic.pending(), v < 16 ? -1 : static_cast<int>(v)) << r.way << " " << v;
+    }
+}
+
 }  // namespace
 }  // namespace vt::cpu

@@ -270,6 +270,7 @@ TEST(iret_64, each_rule) {
   const ReturnRow rows[] = {
       {"same level", 0x40000, 0x08, 2, 0x44000, 0x10, -1, 0, false},
       {"same level, null SS", 0x40000, 0x08, 2, 0x44000, 0, -1, 0, false},
+      {"to CPL 1, null SS", 0x40000, 0x59, 2, 0x44000, 1, -1, 0, false},
       {"to CPL 3", 0x40000, 0x23, 2, 0x44000, 0x2b, -1, 0, false},
       {"to CPL 3, null SS", 0x40000, 0x23, 2, 0x44000, 3, GP, 0, false},
       {"to compatibility mode", 0x40000, 0x33, 2, 0x44000, 0x2b, -1, 0, false},
@@ -300,6 +301,7 @@ TEST(iret_64, each_rule) {
     m.poke<u64>(TestMachine::kGdt + 0x40, 0x00ef9b000000ffff);
     m.poke<u64>(TestMachine::kGdt + 0x48, 0x00af1b000000ffff);
     m.poke<u64>(TestMachine::kGdt + 0x50, 0x00cf13000000ffff);
+    m.poke<u64>(TestMachine::kGdt + 0x58, 0x00afbb000000ffff);   // 64-bit code of level 1
     if (r.from_user) user(m);
     const u64 image[] = {r.rip, r.cs, r.flags, r.rsp, r.ss};
     c.r[4] = 0x43000;
@@ -310,6 +312,8 @@ TEST(iret_64, each_rule) {
       EXPECT_EQ(c.r[4], r.rsp);
       EXPECT_EQ(c.cpl(), r.cs & 3);
       EXPECT_EQ(c.seg[SS].sel, r.ss);
+      EXPECT_EQ(c.seg[SS].unusable(), r.ss < 4);   // SDM 3C "Guest Register State": what VMX shows of a null selector
+      EXPECT_EQ(c.seg[SS].dpl(), c.cpl());
       EXPECT_EQ(c.rflags(), r.from_user ? 2u : r.flags) << "IF and IOPL are out of reach at CPL 3";
     } else {
       EXPECT_EQ(c.rip, TestMachine::kHandlers + 16 * static_cast<u64>(r.vector));
