@@ -9,6 +9,7 @@
 #include "harness.hpp"
 #include "insn/system.hpp"
 #include "vmx/capabilities.hpp"
+#include "vmx/vmcs.hpp"
 #include "vmx_model.hpp"
 
 namespace vt::cpu {
@@ -149,6 +150,33 @@ TEST(vmx_capabilities, the_other_msrs_to_the_bit) {
     ASSERT_TRUE(capability_msr(vmx_model(), r.msr, v));
     EXPECT_EQ(v, r.value) << std::hex << r.msr;
   }
+}
+
+// SDM 3C "VM-Execution Control Fields", "VM-Exit Control Fields", "VM-Entry Control Fields": the bit positions in the tables of definitions, as numbers; what the
+// code means by a name, tests mean as well
+TEST(vmx_capabilities, names_of_controls_are_their_bits) {
+  const struct { u32 is; unsigned bit; } rows[] = {
+      {pin_ctl::external_interrupt, 0}, {pin_ctl::nmi, 3}, {pin_ctl::virtual_nmis, 5}, {pin_ctl::preemption_timer, 6},
+      {proc_ctl::interrupt_window, 2}, {proc_ctl::tsc_offsetting, 3}, {proc_ctl::hlt, 7}, {proc_ctl::invlpg, 9}, {proc_ctl::mwait, 10}, {proc_ctl::rdpmc, 11}, {proc_ctl::rdtsc, 12}, {proc_ctl::cr3_load, 15},
+      {proc_ctl::cr3_store, 16}, {proc_ctl::cr8_load, 19}, {proc_ctl::cr8_store, 20}, {proc_ctl::tpr_shadow, 21}, {proc_ctl::nmi_window, 22}, {proc_ctl::mov_dr, 23}, {proc_ctl::unconditional_io, 24},
+      {proc_ctl::io_bitmaps, 25}, {proc_ctl::msr_bitmaps, 28}, {proc_ctl::monitor, 29}, {proc_ctl::pause, 30}, {proc_ctl::secondary, 31},
+      {proc2_ctl::apic_access, 0}, {proc2_ctl::ept, 1}, {proc2_ctl::descriptor_table, 2}, {proc2_ctl::rdtscp, 3}, {proc2_ctl::x2apic, 4}, {proc2_ctl::vpid, 5}, {proc2_ctl::wbinvd, 6},
+      {proc2_ctl::unrestricted_guest, 7}, {proc2_ctl::pause_loop, 10}, {proc2_ctl::rdrand, 11}, {proc2_ctl::invpcid, 12}, {proc2_ctl::rdseed, 16},
+      {exit_ctl::save_debug, 2}, {exit_ctl::host_64, 9}, {exit_ctl::ack_interrupt, 15}, {exit_ctl::save_pat, 18}, {exit_ctl::load_pat, 19}, {exit_ctl::save_efer, 20}, {exit_ctl::load_efer, 21},
+      {exit_ctl::save_preemption_timer, 22}, {entry_ctl::load_debug, 2}, {entry_ctl::ia32e_guest, 9}, {entry_ctl::load_pat, 14}, {entry_ctl::load_efer, 15},
+      {intr_info::valid, 31}, {intr_info::error_code, 11}, {intr_info::nmi_unblocking, 12},   // "Information for VM Exits Due to Vectored Events"
+      {interruptibility::sti, 0}, {interruptibility::movss, 1}, {interruptibility::smi, 2}, {interruptibility::nmi, 3}};   // "Format of Interruptibility State"
+  for (auto& r : rows) EXPECT_EQ(r.is, u32{1} << r.bit) << "row " << (&r - rows);
+}
+
+// SDM 3C "VM-Instruction Error Numbers"
+TEST(vmx_capabilities, error_numbers) {
+  const struct { VmError is; u32 number; } rows[] = {
+      {VmError::vmcall_in_root, 1}, {VmError::vmclear_address, 2}, {VmError::vmclear_vmxon_pointer, 3}, {VmError::vmlaunch_not_clear, 4}, {VmError::vmresume_not_launched, 5},
+      {VmError::vmresume_after_vmxoff, 6}, {VmError::entry_controls, 7}, {VmError::entry_host_state, 8}, {VmError::vmptrld_address, 9}, {VmError::vmptrld_vmxon_pointer, 10},
+      {VmError::vmptrld_revision, 11}, {VmError::unsupported_component, 12}, {VmError::readonly_component, 13}, {VmError::vmxon_in_root, 15}, {VmError::entry_movss, 26},
+      {VmError::invept_invvpid_operand, 28}};
+  for (auto& r : rows) EXPECT_EQ(static_cast<u32>(r.is), r.number);
 }
 
 // SDM 3D "Field Encoding in VMCS": the footnotes say with which control a field exists; the others always do
