@@ -22,10 +22,16 @@ void* BlockCache::allocate(std::size_t n) {
 
 /// 64-byte lines of `page` that block `b` has bytes in.
 static u64 lines_of(Hpa page, const Block& b) {
+  const u64 here = b.crosses ? kPageSize - b.first_off : b.bytes;
   u64 lines = 0;
-  for (unsigned line = 0; line < 64; ++line)
-    if (b.touches(page + line * 64, 64)) lines |= u64{1} << line;
+  if (page == b.page && here) lines |= mask(static_cast<unsigned>((b.first_off + here - 1) >> 6), b.first_off >> 6);
+  if (b.crosses && page == b.page2) lines |= mask(static_cast<unsigned>((b.bytes - here - 1) >> 6), 0);
   return lines;
+}
+/// Lines of one page that [at, at + n) lies in, as far as it lies in the page where it begins.
+static u64 lines_of(Hpa at, std::size_t n) {
+  const u64 off = at.v & ~kPageMask;
+  return mask(static_cast<unsigned>(std::min<u64>((off + n - 1) >> 6, 63)), static_cast<unsigned>(off >> 6));
 }
 
 bool BlockCache::note(Hpa page, Block* b) {
@@ -60,8 +66,7 @@ Block* BlockCache::insert(const Block& from, const Insn* insns, const Block::Obs
 bool BlockCache::overlaps(Hpa at, std::size_t n) const {
   auto it = pages_.find(at.v >> kPageShift);
   if (it == pages_.end() || n == 0) return false;
-  const unsigned first = (at.v & ~kPageMask) >> 6, last = static_cast<unsigned>(std::min<u64>(((at.v & ~kPageMask) + n - 1) >> 6, 63));
-  if (!(it->second.lines & mask(last, first))) return false;
+  if (!(it->second.lines & lines_of(at, n))) return false;
   return std::any_of(it->second.blocks.begin(), it->second.blocks.end(), [&](Block* b) { return b->touches(at, n); });
 }
 

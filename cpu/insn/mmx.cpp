@@ -117,21 +117,11 @@ Next mmx_movq_store(C& c, const Insn& i) {  // MOVQ, MOVNTQ
   mmx_enter(c);
   return Next::seq;
 }
-// Bytes that are not selected are not accessed, nor can they fault.
 template <class C>
 Next maskmovq(C& c, const Insn& i) {
   if (!fpu_ready(c)) return Next::fault;
   mmx_enter(c);  // even if it faults
-  const auto data = lanes_of<u8>(mm(c, i.reg)), select = lanes_of<u8>(mm(c, i.rm));
-  const u64 di = i.asz() == 2 ? c.r[7] : i.asz() == 1 ? static_cast<u32>(c.r[7]) : static_cast<u16>(c.r[7]);
-  u64 la[8];
-  if (!aligned_if_checked(c, i.seg, di, 8)) return Next::fault;
-  for (unsigned k = 0; k < 8; ++k)
-    if (select[k] & 0x80)
-      if (!c.linear_seg(i.seg, di + k, 1, true, la[k]) || !c.probe_write(la[k], 1, i.seg)) return Next::fault;
-  for (unsigned k = 0; k < 8; ++k)
-    if ((select[k] & 0x80) && !c.template store_at<u8>(la[k], data[k], i.seg)) return Next::fault;
-  return Next::seq;
+  return store_selected(c, i, lanes_of<u8>(mm(c, i.reg)), lanes_of<u8>(mm(c, i.rm))) ? Next::seq : Next::fault;
 }
 template <class C>
 Next emms(C& c, const Insn&) {

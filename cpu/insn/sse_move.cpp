@@ -165,19 +165,9 @@ Next movmsk(C& c, const Insn& i) {  // MOVMSKPS, MOVMSKPD, PMOVMSKB
   c.template set_reg<u32>(i.reg, bits);
   return Next::seq;
 }
-// Bytes that are not selected are not accessed, nor can they fault.
 template <class C, bool, class>
 Next maskmovdqu(C& c, const Insn& i) {
-  const auto data = lanes_of<u8>(xmm(c, i.reg)), select = lanes_of<u8>(xmm(c, i.rm));
-  const u64 di = i.asz() == 2 ? c.r[7] : i.asz() == 1 ? static_cast<u32>(c.r[7]) : static_cast<u16>(c.r[7]);
-  u64 la[16];
-  if (!aligned_if_checked(c, i.seg, di, 8)) return Next::fault;
-  for (unsigned k = 0; k < 16; ++k)
-    if (select[k] & 0x80)
-      if (!c.linear_seg(i.seg, di + k, 1, true, la[k]) || !c.probe_write(la[k], 1, i.seg)) return Next::fault;
-  for (unsigned k = 0; k < 16; ++k)
-    if ((select[k] & 0x80) && !c.template store_at<u8>(la[k], data[k], i.seg)) return Next::fault;
-  return Next::seq;
+  return store_selected(c, i, lanes_of<u8>(xmm(c, i.reg)), lanes_of<u8>(xmm(c, i.rm))) ? Next::seq : Next::fault;
 }
 
 // --- between MMX and XMM registers ----------------------------------------------------------------------

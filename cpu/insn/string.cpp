@@ -39,8 +39,10 @@ bool span_at(C& c, const Insn& i, unsigned s, unsigned reg, bool write, u64& n, 
 
 /// `one` makes one iteration and commits it (false: a fault is recorded, nothing done); `run(n)` makes up to n and says how many (0: none
 /// that way). `more(c)`: does the repetition go on after what has been done?
+/// `Compares`: flags are written by the last iteration alone; until then, and where one faults, they are those from before the instruction
+/// (SDM 2B "REP/REPE/REPZ/REPNE/REPNZ").
 /// `Regs`: pointers that a repetition with 32-bit addresses in 64-bit mode cuts to 32 bits, whatever becomes of it, as it does RCX.
-template <unsigned Regs, class C, class One, class Run, class More>
+template <unsigned Regs, bool Compares, class C, class One, class Run, class More>
 VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   if (!i.rep() && !i.repne()) return one() ? Next::seq : Next::fault;
   if (VT_UNLIKELY(i.asz() == 1 && c.code64_now))
@@ -49,6 +51,7 @@ VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   if (count == 0) return Next::seq;
   const u64 limit = std::min(count, c.allowance());
   const bool runs = !(c.flags & rflags::DF) && limit > 1;
+  [[maybe_unused]] const LazyFlags before = c.lf;
   u64 done = 0;
   bool goes_on = true;
   while (done < limit && goes_on) {
@@ -70,7 +73,9 @@ VT_INLINE Next repeat(C& c, const Insn& i, One one, Run run, More more) {
   }
   set_address_reg(c, i, kCount, count - done);
   c.charge(done - 1);
-  return done == count || !goes_on ? Next::seq : Next::again;
+  if (done == count || !goes_on) return Next::seq;
+  if constexpr (Compares) c.lf = before;
+  return Next::again;
 }
 // The functions are out of line, so that the dispatch after them stays a jump (a tail call).
 constexpr auto kAlways = [](const auto&) { return true; };
@@ -104,7 +109,7 @@ VT_NOINLINE Next movs(C& c, const Insn& i) {
     advance(c, i, kDi, bytes);
     return n;
   };
-  return repeat<1 << kSi | 1 << kDi>(c, i, one, run, kAlways);
+  return repeat<1 << kSi | 1 << kDi, false>(c, i, one, run, kAlways);
 }
 
 template <class C, class T>
@@ -124,7 +129,7 @@ VT_NOINLINE Next stos(C& c, const Insn& i) {
     advance(c, i, kDi, n * sizeof(T));
     return n;
   };
-  return repeat<1 << kDi>(c, i, one, run, kAlways);
+  return repeat<1 << kDi, false>(c, i, one, run, kAlways);
 }
 
 template <class C, class T>
@@ -137,7 +142,7 @@ VT_NOINLINE Next lods(C& c, const Insn& i) {
     advance(c, i, kSi, sizeof(T));
     return true;
   };
-  return repeat<0>(c, i, one, [](u64) -> u64 { return 0; }, kAlways);
+  return repeat<0, false>(c, i, one, [](u64) -> u64 { return 0; }, kAlways);
 }
 
 template <class T, class C>
@@ -172,7 +177,7 @@ VT_NOINLINE Next cmps(C& c, const Insn& i) {
     advance(c, i, kDi, k * sizeof(T));
     return k;
   };
-  return repeat<0>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
+  return repeat<0, true>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
 }
 
 template <class C, class T>
@@ -200,7 +205,7 @@ VT_NOINLINE Next scas(C& c, const Insn& i) {
     advance(c, i, kDi, k * sizeof(T));
     return k;
   };
-  return repeat<0>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
+  return repeat<0, true>(c, i, one, run, [want](const auto& cpu) { return cpu.lf.zf() == want; });
 }
 
 using C = Cpu;

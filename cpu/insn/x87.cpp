@@ -19,6 +19,28 @@ Mem80 to_mem(const X87Reg& r) {
   std::memcpy(m.b, &r.m, 8), std::memcpy(m.b + 8, &r.se, 2);
   return m;
 }
+// Ten bytes are two accesses, of eight bytes and of two: the second's fault leaves the first's bytes in memory (found by the native judge).
+template <class C, class T>
+[[nodiscard]] bool load_operand(C& c, const Insn& i, T& v) {
+  if constexpr (!std::is_same_v<T, Mem80>) return c.load(i, v);
+  else {
+    u64 low;
+    u16 high;
+    if (!c.load(i, low) || !c.load(i, high, 8)) return false;
+    std::memcpy(v.b, &low, 8), std::memcpy(v.b + 8, &high, 2);
+    return true;
+  }
+}
+template <class C, class T>
+[[nodiscard]] bool store_operand(C& c, const Insn& i, const T& v) {
+  if constexpr (!std::is_same_v<T, Mem80>) return c.store(i, v);
+  else {
+    u64 low;
+    u16 high;
+    std::memcpy(&low, v.b, 8), std::memcpy(&high, v.b + 8, 2);
+    return c.store(i, low) && c.store(i, high, 8);
+  }
+}
 
 /// Pushes after the operand is known: `e` holds its exceptions. An unmasked DE is reported, but the value is loaded.
 template <class C>
@@ -43,7 +65,7 @@ Next fld_float(C& c, const Insn& i) {  // m32fp, m64fp
 template <class C>
 Next fld_m80(C& c, const Insn& i) {
   Mem80 m;
-  if (!fpu_ready(c) || !c.load(i, m)) return Next::fault;
+  if (!fpu_ready(c) || !load_operand(c, i, m)) return Next::fault;
   return push_value(c, i, fpu_env(c.fpu), from_mem(m));
 }
 template <class C>
@@ -62,7 +84,7 @@ Next fild(C& c, const Insn& i) {
 template <class C>
 Next fbld(C& c, const Insn& i) {  // digits above 9 count as they are
   Mem80 m;
-  if (!fpu_ready(c) || !c.load(i, m)) return Next::fault;
+  if (!fpu_ready(c) || !load_operand(c, i, m)) return Next::fault;
   u64 v = 0;
   for (int k = 8; k >= 0; --k) v = v * 100 + (m.b[k] >> 4) * 10u + (m.b[k] & 15);
   Num n = sf::from_int(static_cast<i64>(v));
@@ -96,7 +118,7 @@ Next fld_constant(C& c, const Insn& i) {
 template <class C, class T>
 Next store_value(C& c, const Insn& i, Env e, const T& v, bool pop) {
   const bool stored = !(e.flags & ~e.masks & (sf::kBefore | sf::OE | sf::UE));
-  if (stored && !c.store(i, v)) return Next::fault;
+  if (stored && !store_operand(c, i, v)) return Next::fault;
   if (!stored) e.flags &= static_cast<u8>(~sf::PE), e.rounded_up = false;
   fpu_settle(c, i, e);
   if (stored && pop) fpu_pop(c.fpu);
@@ -106,7 +128,7 @@ Next store_value(C& c, const Insn& i, Env e, const T& v, bool pop) {
 template <class C, class T>
 Next store_underflow(C& c, const Insn& i, const T& indefinite, bool pop) {
   const bool masked = c.fpu.cw & fsw::IE;
-  if (masked && !c.store(i, indefinite)) return Next::fault;
+  if (masked && !store_operand(c, i, indefinite)) return Next::fault;
   fpu_stack_fault(c, i, false);
   if (masked && pop) fpu_pop(c.fpu);
   return Next::seq;

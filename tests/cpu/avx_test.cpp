@@ -95,6 +95,21 @@ TEST(avx, masked_elements_are_not_accessed) {
   EXPECT_EQ(m.run({0xc4, 0xe2, 0x75, 0x2c, 0x16}), PF);
   EXPECT_EQ(m.cpu->cr2, kHole);
 }
+// SDM 2C "VMASKMOV": the manual leaves CR2 open. Processors tell of the first selected byte, or, where that one is there, of the last.
+TEST(avx, a_masked_store_across_pages_tells_of_its_last_byte) {
+  Machine m;
+  m.cpu->fpu.ymm[1][0] = m.cpu->fpu.ymm[1][1] = 0x8000000080000000, m.cpu->fpu.ymm[1][2] = 0x80000000, m.cpu->fpu.ymm[1][3] = 0;
+  m.cpu->r[6] = kHole - 6;
+  const u64 before = m.peek<u64>(kHole - 8);
+  EXPECT_EQ(m.run({0xc4, 0xe2, 0x75, 0x2e, 0x06}), PF);  // vmaskmovps [rsi], ymm1, ymm0
+  EXPECT_EQ(m.cpu->cr2, kHole - 6 + 19) << "element 4's last byte";
+  EXPECT_EQ(m.peek<u64>(kHole - 8), before) << "nothing was written";
+  m.cpu->r[6] = kHole;
+  EXPECT_EQ(m.run({0xc4, 0xe2, 0x75, 0x2e, 0x06}), PF);
+  EXPECT_EQ(m.cpu->cr2, kHole);
+  m.cpu->r[6] = 0x7ffffffffff4;
+  EXPECT_EQ(m.run({0xc4, 0xe2, 0x75, 0x2c, 0x16}), GP) << "a load, too: no page is looked at before all addresses are";
+}
 TEST(avx, a_gather_that_faults_keeps_what_it_has) {
   Machine m;
   m.cpu->r[6] = kHole - 8;

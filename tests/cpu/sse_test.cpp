@@ -286,6 +286,29 @@ TEST(sse, maskmovdqu_stores_selected_bytes_only) {
   EXPECT_EQ(m.peek<u32>(kAt + 3), 0x11u);
   EXPECT_EQ(m.peek<u32>(kAt + 3 + 14), 0xff00u);
 }
+// SDM 2B "MASKMOVDQU": which bytes can fault is up to the processor. On Intel's all, and the upper eight come first.
+TEST(sse, maskmovdqu_checks_all_bytes) {
+  TestMachine m;
+  constexpr u64 kHole = 0x200000, kBefore = 0x5555555555555555;
+  m.poke<u64>(TestMachine::kPml4 + 0x2000 + 8, 0);
+  m.poke<u64>(kHole - 16, kBefore), m.poke<u64>(kHole - 8, kBefore);
+  for (u64 select : {u64{0x80}, u64{0}}) {
+    m.cpu->fpu.ymm[2][0] = select, m.cpu->fpu.ymm[2][1] = 0;
+    m.cpu->r[7] = kHole - 4;
+    EXPECT_EQ(m.run({0x66, 0x0f, 0xf7, 0xca}), PF);
+    EXPECT_EQ(m.cpu->cr2, kHole + 4) << "the upper half";
+    m.cpu->r[7] = kHole - 12;
+    EXPECT_EQ(m.run({0x66, 0x0f, 0xf7, 0xca}), PF);
+    EXPECT_EQ(m.cpu->cr2, kHole);
+    m.cpu->r[7] = 0x7ffffffffff4;
+    EXPECT_EQ(m.run({0x66, 0x0f, 0xf7, 0xca}), GP) << "its end is not canonical, which comes before the lower half's page fault";
+  }
+  EXPECT_EQ(m.peek<u64>(kHole - 16), kBefore);
+  EXPECT_EQ(m.peek<u64>(kHole - 8), kBefore);
+  m.cpu->r[7] = 0xfffffff8, m.poke<u64>(TestMachine::kPml4 + 0x2000, 0x87);
+  EXPECT_EQ(m.run({0x67, 0x66, 0x0f, 0xf7, 0xca}), PF) << "67: the upper half is at 0, the lower is not there";
+  EXPECT_EQ(m.cpu->cr2, 0xfffffff8u);
+}
 // SDM 2B "RCPPS", "RSQRTPS": relative error at most 1.5 * 2^-12
 TEST(sse, approximations_stay_within_the_bound) {
   TestMachine m;

@@ -168,5 +168,35 @@ TEST(string, ins_and_outs) {
   EXPECT_EQ(m.last_port, 0);
 }
 
+// SDM 2B "REP/REPE/REPZ/REPNE/REPNZ": at a fault in CMPS or SCAS the flags are those from before the instruction; so they are, on the
+// host, between two iterations.
+TEST(string, a_comparison_writes_flags_when_it_is_over) {
+  constexpr u64 kHole = 0x400000;
+  for (bool scas : {false, true})
+    for (u64 before : {rflags::kArith, u64{0}}) {
+      TestMachine m;
+      m.poke<u64>(TestMachine::kPml4 + 0x2000 + 16, 0);
+      for (u64 k = 0; k < 64; ++k) m.poke<u8>(kHole - 64 + k, 7), m.poke<u8>(kBuffer + k, 7);
+      const Bytes code{0xf3, static_cast<u8>(scas ? 0xae : 0xa6)};
+      auto start = [&](u64 count) {
+        m.cpu->r[0] = 7, m.cpu->r[1] = count, m.cpu->r[6] = kBuffer, m.cpu->r[7] = kHole - 64;
+        m.cpu->set_rflags(before | 2);
+      };
+      start(100);
+      EXPECT_EQ(m.run(code), PF);
+      EXPECT_EQ(m.cpu->r[1], 36u);
+      EXPECT_EQ(m.cpu->rflags() & rflags::kArith, before) << "after 64 equal elements";
+      start(64);
+      EXPECT_EQ(m.run(code), -1);
+      EXPECT_EQ(m.cpu->rflags() & rflags::kArith, rflags::ZF | rflags::PF);
+      start(64);
+      m.run(code, 10);
+      EXPECT_EQ(m.cpu->r[1], 54u);
+      EXPECT_EQ(m.cpu->rflags() & rflags::kArith, before) << "between two iterations";
+      m.resume();
+      EXPECT_EQ(m.cpu->rflags() & rflags::kArith, rflags::ZF | rflags::PF);
+    }
+}
+
 }  // namespace
 }  // namespace vt::cpu

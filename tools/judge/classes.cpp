@@ -39,10 +39,7 @@ constexpr Mask kMasks[] = {
     {"RCPPS RCPSS RSQRTPS RSQRTSS VRCPPS VRCPSS VRSQRTPS VRSQRTSS", 0, 0, 0, 0, true, "the manual gives a bound on the error, not the result"},
     {"FYL2X FPTAN FPATAN FSIN FCOS FSINCOS", 0, 0, 0x82a0, 2, false, "the manual gives a bound on the error, not the result: C1 and PE follow the last bit"},
     {"F2XM1 FYL2XP1", 0, 0, 0x82a0, 2, false, "as the other transcendentals; undefined for operands out of the manual's range", kDomain},
-    {"MASKMOVQ MASKMOVDQU VMASKMOVDQU", 0, 0, 0, 0, false, "which byte of a page faults first is up to the processor, and whether one that is not selected does (MASKMOVQ, or none at all)", kCr2Page | kNothingSelected},
-    {"VMASKMOVPS VMASKMOVPD VPMASKMOVD VPMASKMOVQ", 0, 0, 0, 0, false, "which byte of a page faults first is up to the processor; so is which of two faults, where a page that is not present ends the canonical addresses", kCr2Page},
     {"VCVTPS2PH", 0, 0, 0, 0, false, "an unmasked overflow or underflow: whether PE comes with it is up to the processor", kPrecision},
-    {"CMPS SCAS", 0, 0, 0, 0, false, "a repetition that faults: the host gives back the flags from before the instruction, the model those of the last element", kFlagsOfFault},
 };
 
 bool in(std::span<const cpu::Def> part, const cpu::Def& d) {

@@ -32,8 +32,8 @@ struct Mask {
   const char* why;
   u8 special = 0;           ///< see below
 };
-/// Only the page of CR2; MXCSR.PE beside an unmasked exception; flags after a fault; whether masked stores of nothing fault; results of operands the manual leaves undefined.
-inline constexpr u8 kCr2Page = 1, kPrecision = 2, kFlagsOfFault = 4, kNothingSelected = 8, kDomain = 16;
+/// MXCSR.PE beside an unmasked exception; results of operands the manual leaves undefined.
+inline constexpr u8 kPrecision = 1, kDomain = 2;
 std::span<const Mask> masks();
 const Mask* mask_of(const cpu::Def& d);
 /// A mnemonic in a list of them.

@@ -20,8 +20,8 @@ namespace vt::judge {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: judge [--class NAME]... [--cases N] [--seed S] [--first N] [--reports N] [--exact] [--resume FILE]\n"
-    "       judge --decode [--cases N] [--seed S] [ELF FILE]...      the decoder against Zydis: N random strings in each mode, and files\n"
+    "usage: judge [--class NAME]... [--cases N] [--seed S] [--first N] [--reports N] [--exact] [--only 'NAME...'] [--resume FILE]\n"
+    "       judge --decode [--cases N] [--seed S] [--first N] [--resume FILE] [ELF FILE]...      the decoder against Zydis: N random strings in each mode, or files\n"
     "       judge --unicorn [--cases N] [--seed S] [--first N] [--resume FILE]      the model against Unicorn: sequences of 5 to 50 integer instructions\n"
     "       judge --doc FILE      docs/conformance.md from what FILE (of --resume) holds\n"
     "       judge --list\n";
@@ -34,30 +34,53 @@ u64 number(const char* option, const char* text) {
   return v;
 }
 
-/// One line of the tally for each, under the name "decode:WHAT": instructions as cases, unexplained as differences.
+/// One line of the tally for each, under the name "decode:WHAT": strings as cases, those explained as faults. Random strings go in pieces,
+/// and on from where the tally ends.
 int decode_main(const std::vector<std::string>& files, const Judge::Options& o, const std::string& resume) {
   Tally tally;
   if (!resume.empty()) tally = read_tally(resume);
   int status = 0;
+  auto sum = [](const std::map<std::string, u64>& m) { u64 all = 0; for (auto& [k, n] : m) all += n; return all; };
   auto tell = [&](const std::string& name, const DecodeResult& r) {
-    u64 explained = 0, unexplained = 0;
-    for (auto& [k, n] : r.unexplained) fmt::print("  {} {} e.g.{}\n", k, n, r.example.at(k)), unexplained += n;
-    for (auto& [k, n] : r.explained) explained += n;
-    fmt::print("{}: {} instructions compared, {} refused by both, {} explained, {} differences\n", name, r.instructions, r.undefined, explained, unexplained);
+    for (auto& [k, n] : r.unexplained) fmt::print("  {} {} e.g.{}\n", k, n, r.example.at(k)), status = 1;
+    fmt::print("{}: {} instructions compared, {} refused by both, {} explained, {} differences\n", name, r.instructions, r.undefined, sum(r.explained), sum(r.unexplained));
     std::fflush(stdout);
-    tally["decode:" + name] = {o.seed, r.instructions + r.undefined + explained + unexplained, explained, unexplained, ""};
-    if (unexplained) status = 1;
   };
-  if (files.empty()) for (unsigned code : {0u, 1u, 2u}) tell(fmt::format("random-{}-bit", 16u << code), decode_random(code, o.seed, o.first, o.cases));
-  for (auto& f : files) tell(f.substr(f.rfind('/') + 1), decode_elf(f));
-  if (!resume.empty()) write_tally(resume, tally);
+  auto record = [&](const std::string& name, u64 strings, const DecodeResult& r) {
+    if (resume.empty()) return;
+    ClassTally& t = tally["decode:" + name];
+    t.seed = o.seed, t.cases += strings, t.faults += sum(r.explained), t.differences += sum(r.unexplained);
+    write_tally(resume, tally);
+  };
+  constexpr u64 kPiece = 1'000'000;
+  if (files.empty())
+    for (unsigned code : {0u, 1u, 2u}) {
+      const std::string name = fmt::format("random-{}-bit", 16u << code);
+      u64 first = o.first;
+      if (ClassTally& t = tally["decode:" + name]; !resume.empty() && t.seed == o.seed) first = std::max(first, t.cases);
+      else t = {};
+      DecodeResult all;
+      while (first < o.first + o.cases) {
+        const u64 n = std::min(kPiece, o.first + o.cases - first);
+        const DecodeResult r = decode_random(code, o.seed, first, n);
+        first += n;
+        record(name, n, r), all.add(r);
+      }
+      tell(name, all);
+    }
+  for (auto& f : files) {
+    const DecodeResult r = decode_elf(f);
+    const std::string name = f.substr(f.rfind('/') + 1);
+    tally["decode:" + name] = {};
+    record(name, r.instructions + r.undefined + sum(r.explained) + sum(r.unexplained), r), tell(name, r);
+  }
   return status;
 }
 
 int judge_main(int argc, char** argv) {
   std::vector<std::string> wanted;
   Judge::Options o;
-  std::string resume;
+  std::string resume, only;
   bool decode = false, unicorn = false;
   std::vector<std::string> files;
   for (int k = 1; k < argc; ++k) {
@@ -75,6 +98,7 @@ int judge_main(int argc, char** argv) {
     else if (decode && a[0] != '-') files.push_back(a);
     else if (a == "--unicorn") unicorn = true;
     else if (a == "--exact") o.exact = true;
+    else if (a == "--only") only = value();
     else if (a == "--resume") resume = value();
     else if (a == "--doc") return std::fputs(conformance_doc(read_tally(value())).c_str(), stdout) < 0;
     else if (a == "--list") {
@@ -91,10 +115,14 @@ int judge_main(int argc, char** argv) {
     fmt::print(stderr, "skipped: {}\n", judge.missing());
     return 0;
   }
+  if (!only.empty() && !resume.empty()) throw std::invalid_argument("--only: what it runs is not for the tally of --resume");
   Tally tally;
   if (!resume.empty()) tally = read_tally(resume);
   int status = 0;
-  for (auto& c : classes()) {
+  for (auto& whole : classes()) {
+    Class c = whole;
+    if (!only.empty()) std::erase_if(c.rows, [&](unsigned row) { return !listed(only.c_str(), cpu::all_rows()[row].name); });
+    if (c.rows.empty()) continue;
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), c.name) == wanted.end()) continue;
     Judge::Options part = o;
     ClassTally& t = tally[c.name];

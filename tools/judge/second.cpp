@@ -63,6 +63,7 @@ constexpr Known kKnown[] = {
      "leaves them, where a processor clears them"},
     {"split-store", nullptr, [](const Difference& d) { return d.only_memory && same_fault(d) && d.model.cr2 % kPage == 0; }, "a store across pages whose second faults: memory",
      "has written the first page's bytes by then"},
+    {"repeat-flags", "CMPS SCAS", [](const Difference& d) { return d.only_flags && same_fault(d); }, "a repetition that faults: flags", "those of the last element that was there, where a processor gives back those from before"},
     {"fault-flags", nullptr, [](const Difference& d) { return d.only_flags && same_fault(d); }, "an access that faults in what reads flags: flags",
      "those of the instruction before, which it computes late, are not brought up to date"},
 };
@@ -115,8 +116,6 @@ std::string Second::compare(const Sequence& q, std::size_t first, const Outcome&
   for (std::size_t k = first; k < q.steps.size(); ++k) {
     if (q.steps[k].at != where) continue;
     undefined = q.steps[k].undefined;
-    if (m.vector != 3)
-      if (const Mask* mask = mask_of(cpu::all_rows()[q.steps[k].row]); mask && (mask->special & kFlagsOfFault)) undefined = fl::kArith;
   }
   if (m.vector == 3 && where == q.end()) undefined = q.undefined;
   const u64 compared = (fl::kArith & ~undefined) | fl::DF;
