@@ -30,6 +30,15 @@ struct Decode {
   std::vector<TimedInsn> timed;   ///< empty: no timing model
 };
 
+/// The page in which an instruction goes on that the page at `linear` begins, at `rip` of the code segment: its limit comes before the page
+/// tables.   SDM 3A "Limit Checking"
+bool fetch_rest(Cpu& c, u64 rip, u64 linear, Hpa& page2) {
+  const u64 here = kPageSize - (linear & ~kPageMask);
+  if (c.code64_now) return c.fetch_page(linear + here, page2);
+  if (static_cast<u32>(rip + here) > c.seg[CS].limit) return c.gp(0), false;
+  return c.fetch_page(static_cast<u32>(linear + here), page2);
+}
+
 /// Decodes from `linear` (physical `at`). False: not even the first instruction's bytes can be fetched (fault recorded).
 bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
   PhysMem& mem = c.memory();
@@ -54,9 +63,7 @@ bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
       if (b.n) break;  // a block of its own, next time
       const unsigned here = static_cast<unsigned>(kPageSize) - off;
       u8 both[16];
-      u64 next = linear + here;
-      if (!c.code64_now) next = static_cast<u32>(next);
-      if (!c.fetch_page(next, b.page2)) return false;
+      if (!fetch_rest(c, rip, linear, b.page2)) return false;
       b.page2.v &= kPageMask;
       std::memcpy(both, bytes + off, here);
       mem.read(b.page2, both + here, 15 - here);
@@ -95,7 +102,7 @@ Block* block_at(Cpu& c, u64 rip, u16 mode) {
   Block* b = cache.find(at, mode);
   if (b && b->crosses) {  // the second page may be another one here
     Hpa page2;
-    if (!c.fetch_page(c.code64_now ? (linear | ~kPageMask) + 1 : static_cast<u32>((linear | ~kPageMask) + 1), page2)) return nullptr;
+    if (!fetch_rest(c, rip, linear, page2)) return nullptr;
     if ((page2.v & kPageMask) != b->page2.v) { cache.kill(b->page + b->first_off, 1); b = nullptr; }
   }
   if (b) return b;

@@ -81,15 +81,22 @@ template <class C, std::size_t N>
 }
 
 /// 128-bit memory operands have to be aligned, whatever EFLAGS.AC says.   SDM 1 "Memory Alignment" of the SSE chapters
+/// It is looked at before the segment's limit, which for SS would be #SS (found by the native judge).
+template <class C>
+[[nodiscard]] bool linear_aligned(C& c, const Insn& i, unsigned size, bool write, u64& la) {
+  if (VT_LIKELY(c.linear(i, size, write, la))) return c.aligned(la, size, i.seg);
+  if ((c.seg[i.seg].base + c.ea(i)) & (size - 1)) c.gp(0);
+  return false;
+}
 template <class C, class V>
 [[nodiscard]] bool load_aligned(C& c, const Insn& i, V& v) {
   u64 la;
-  return c.linear(i, sizeof(V), false, la) && c.aligned(la, sizeof(V), i.seg) && c.load_at(la, v, i.seg);
+  return linear_aligned(c, i, sizeof(V), false, la) && c.load_at(la, v, i.seg);
 }
 template <class C, class V>
 [[nodiscard]] bool store_aligned(C& c, const Insn& i, const V& v) {
   u64 la;
-  return c.linear(i, sizeof(V), true, la) && c.aligned(la, sizeof(V), i.seg) && c.store_at(la, v, i.seg);
+  return linear_aligned(c, i, sizeof(V), true, la) && c.store_at(la, v, i.seg);
 }
 /// xmm/m128, aligned.
 template <class C, bool M>

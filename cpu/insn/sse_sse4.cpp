@@ -146,7 +146,8 @@ Next round_scalar(C& c, const Insn& i) {
 }
 
 // DPPS, DPPD: in each 128 bits products (imm 7:4 selects), sums by pairs, results where imm 3:0 says. An unmasked exception of one
-// stage ends it before the next. Each lane has an order of its own, which decides between NaNs.
+// stage ends it before the next. Each lane has an order of its own, which decides between NaNs: DPPS's first sums begin with the neighbour,
+// all others with the lane itself (found by the native judge).
 template <class C, bool M, class E, class T>
 Next dot_product(C& c, const Insn& i) {
   Vec<E> b;
@@ -160,7 +161,8 @@ Next dot_product(C& c, const Insn& i) {
   if (!sse_settle(c, e)) return Next::fault;
   for (std::size_t other = 1; other < n; other *= 2) {
     const auto t = x;
-    for (std::size_t k = 0; k < x.size(); ++k) x[k] = encode<T>(sf::add(e, number(e, t[other == 1 ? k ^ 1 : k]), number(e, t[other == 1 ? k : k ^ other]), kFormat<T>));
+    const std::size_t begin = other == 1 && n == 4 ? 1 : 0;
+    for (std::size_t k = 0; k < x.size(); ++k) x[k] = encode<T>(sf::add(e, number(e, t[k ^ begin]), number(e, t[k ^ begin ^ other]), kFormat<T>));
     if (!sse_settle(c, e)) return Next::fault;
   }
   for (std::size_t k = 0; k < x.size(); ++k) if (!(i.imm >> k % n & 1)) x[k] = T{0};

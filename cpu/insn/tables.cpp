@@ -170,15 +170,14 @@ template <class C, bool M> Next verw(C& c, const Insn& i) { return verify<C, M, 
 template <class C, bool M>
 Next arpl(C& c, const Insn& i) {
   const u16 src = c.template reg<u16>(i.reg);
-  bool less = false;
-  const auto f = [&](u16 dst) {
-    less = (dst & 3) < (src & 3);
-    return static_cast<u16>(less ? (dst & ~3) | (src & 3) : dst);
-  };
-  if constexpr (M) {
-    if (!c.template modify<u16>(i, f)) return Next::fault;
-  } else {
-    c.template set_reg<u16>(i.rm, f(c.template reg<u16>(i.rm)));
+  u16 dst;
+  if constexpr (M) { if (!c.load(i, dst)) return Next::fault; }
+  else dst = c.template reg<u16>(i.rm);
+  const bool less = (dst & 3) < (src & 3);
+  dst = static_cast<u16>((dst & ~3) | (src & 3));
+  if (less) {  // a write only then, as on the host
+    if constexpr (M) { if (!c.store(i, dst)) return Next::fault; }
+    else c.template set_reg<u16>(i.rm, dst);
   }
   set_zf(c, less);
   return Next::seq;

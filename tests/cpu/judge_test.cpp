@@ -9,6 +9,7 @@
 
 #include "judge/decode.hpp"
 #include "judge/generate.hpp"
+#include "pattern.hpp"
 
 namespace vt::judge {
 namespace {
@@ -18,10 +19,8 @@ u64 cases() {
   return v ? std::strtoull(v, nullptr, 0) : 4000;
 }
 
-TEST(judge, the_host_does_the_same) {
-  Judge judge;
-  if (!judge.missing().empty()) GTEST_SKIP() << judge.missing();
-  for (const Class& c : classes()) {
+void compare(Judge& judge, unsigned code) {
+  for (const Class& c : classes(code)) {
     const Result r = judge.run(c, {.seed = 7, .cases = cases(), .reports = 2});
     if (r.cases == 0) continue;  // the host has none of it
     EXPECT_EQ(r.cases, cases()) << c.name;
@@ -29,6 +28,22 @@ TEST(judge, the_host_does_the_same) {
     EXPECT_GT(r.faults, 0u) << c.name << ": faults belong to the cases";
     EXPECT_LT(r.faults, r.cases / 2) << c.name;
   }
+}
+
+TEST(judge, the_host_does_the_same) {
+  Judge judge;
+  if (!judge.missing().empty()) GTEST_SKIP() << judge.missing();
+  compare(judge, 2);
+}
+TEST(judge, the_host_does_the_same_in_32_bit_mode) {
+  Judge judge;
+  if (!judge.missing(1).empty()) GTEST_SKIP() << judge.missing(1);
+  compare(judge, 1);
+}
+TEST(judge, the_host_does_the_same_in_16_bit_mode) {
+  Judge judge;
+  if (!judge.missing(0).empty()) GTEST_SKIP() << judge.missing(0);
+  compare(judge, 0);
 }
 
 TEST(judge, a_difference_is_seen) {
@@ -44,11 +59,14 @@ TEST(judge, a_difference_is_seen) {
 }
 
 TEST(judge, every_row_is_run_or_said_not_to_be) {
-  std::set<unsigned> run;
-  for (const Class& c : classes()) {
-    EXPECT_FALSE(c.rows.empty()) << c.name;
-    for (unsigned n : c.rows) EXPECT_TRUE(run.insert(n).second) << c.name << " " << cpu::all_rows()[n].name;
-  }
+  std::set<unsigned> run, narrow[2];
+  for (unsigned code : {0u, 1u, 2u})
+    for (const Class& c : classes(code)) {
+      EXPECT_EQ(c.code, code);
+      EXPECT_FALSE(c.rows.empty()) << c.name;
+      for (unsigned n : c.rows) EXPECT_TRUE((code == 2 ? run : narrow[code]).insert(n).second) << c.name << " " << cpu::all_rows()[n].name;
+    }
+  EXPECT_EQ(narrow[0], narrow[1]);
   const auto& rows = cpu::all_rows();
   auto part_of = [](std::span<const cpu::Def> part, const cpu::Def& d) {
     for (auto& x : part) if (x.name == d.name && x.opcode == d.opcode) return true;
@@ -56,7 +74,10 @@ TEST(judge, every_row_is_run_or_said_not_to_be) {
   };
   for (unsigned n = 0; n < rows.size(); ++n) {
     const cpu::Def& d = rows[n];
-    if (run.count(n) || excluded(d) || (d.attrs & cpu::attr::no64) || part_of(cpu::system_rows(), d) || part_of(cpu::io_rows(), d) || part_of(cpu::vmx_rows(), d)) continue;
+    if (excluded(d)) continue;
+    if (d.attrs & cpu::attr::no64) { EXPECT_EQ(narrow[0].count(n), 1u) << d.name << " " << d.opcode; continue; }
+    if (run.count(n) && !(d.attrs & cpu::attr::only64) && cpu::all_patterns()[n].w != 1) { EXPECT_EQ(narrow[0].count(n), 1u) << d.name << " " << d.opcode; }
+    if (run.count(n) || part_of(cpu::system_rows(), d) || part_of(cpu::io_rows(), d) || part_of(cpu::vmx_rows(), d)) continue;
     ADD_FAILURE() << d.name << " " << d.opcode << " is in no class";
   }
 }

@@ -309,6 +309,21 @@ TEST(sse, maskmovdqu_checks_all_bytes) {
   EXPECT_EQ(m.run({0x67, 0x66, 0x0f, 0xf7, 0xca}), PF) << "67: the upper half is at 0, the lower is not there";
   EXPECT_EQ(m.cpu->cr2, 0xfffffff8u);
 }
+// SDM 2A "DPPS", "DPPD": which of several NaNs is passed on is up to the processor. DPPS's first sums begin with the neighbour, DPPD's do not.
+TEST(sse, dot_products_pass_on_nans_in_the_hosts_order) {
+  TestMachine m;
+  auto& x = m.cpu->fpu.ymm[1];
+  for (unsigned n = 0; n < 2; ++n) m.cpu->fpu.ymm[2][n] = 0x3ff0000000000000;
+  x[0] = 0x7ff8000000000001, x[1] = 0x7ff8000000000002;
+  EXPECT_EQ(m.run({0x66, 0x0f, 0x3a, 0x41, 0xca, 0x33}), -1);
+  EXPECT_EQ(x[0], 0x7ff8000000000001u);
+  EXPECT_EQ(x[1], 0x7ff8000000000002u);
+  for (unsigned n = 0; n < 2; ++n) m.cpu->fpu.ymm[2][n] = 0x3f8000003f800000;
+  x[0] = 0x7fc000027fc00001, x[1] = 0x7fc000047fc00003;
+  EXPECT_EQ(m.run({0x66, 0x0f, 0x3a, 0x40, 0xca, 0xff}), -1);
+  EXPECT_EQ(x[0], 0x7fc000017fc00002u);
+  EXPECT_EQ(x[1], 0x7fc000037fc00004u);
+}
 // SDM 2B "RCPPS", "RSQRTPS": relative error at most 1.5 * 2^-12
 TEST(sse, approximations_stay_within_the_bound) {
   TestMachine m;

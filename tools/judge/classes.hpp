@@ -12,9 +12,11 @@ namespace vt::judge {
 struct Class {
   std::string name, title;
   std::vector<unsigned> rows;  ///< indexes into cpu::all_rows()
+  unsigned code = 2;           ///< mode of its cases: 0, 1, 2 for 16, 32, 64 bits
 };
-/// In the order of the table in docs/conformance.md; every row of the tables that user mode can execute is in one, or in `exclusions`.
-const std::vector<Class>& classes();
+/// In the order of the table in docs/conformance.md; every row of the tables that user mode can execute in that mode is in one, or in `exclusions`.
+/// Those of 16 and 32-bit mode are called "16:integer" and so on.
+const std::vector<Class>& classes(unsigned code = 2);
 
 /// Rows that are not run: by name, or name and opcode.
 struct Exclusion { const char *names, *opcode, *why; };

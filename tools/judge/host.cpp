@@ -2,11 +2,14 @@
 #include "judge/host.hpp"
 
 #if defined(__x86_64__) && defined(__linux__)
+#include <asm/ldt.h>
 #include <cpuid.h>
 #include <csignal>
 #include <cstring>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 namespace vt::judge {
 namespace {
@@ -26,8 +29,14 @@ std::vector<u8> caller_fpu;
 template <class T> T get(const u8* p) { T v; std::memcpy(&v, p, sizeof v); return v; }
 template <class T> void put(u8* p, T v) { std::memcpy(p, &v, sizeof v); }
 
+/// DS, ES and GS, which a return from a signal leaves alone and 64-bit mode does not look at. (GS's base goes; FS is the C library's.)
+void load_segments(u16 ds, u16 es, u16 gs) { asm volatile("movw %0, %%ds; movw %1, %%es; movw %2, %%gs" ::"r"(ds), "r"(es), "r"(gs)); }
+struct { u16 ds, es, gs; } callers_segments;
+
 void load(ucontext_t& uc, const State& s) {
   auto* g = uc.uc_mcontext.gregs;
+  if (s.code != 2) load_segments(segment_of(s.code, cpu::DS).sel, segment_of(s.code, cpu::ES).sel, segment_of(s.code, cpu::GS).sel);
+  g[REG_CSGSFS] = static_cast<greg_t>(segment_of(s.code, cpu::CS).sel | u64{segment_of(s.code, cpu::SS).sel} << 48);
   for (unsigned n = 0; n < 16; ++n) g[kRegs[n]] = static_cast<greg_t>(s.r[n]);
   g[REG_RIP] = static_cast<greg_t>(s.rip), g[REG_EFL] = static_cast<greg_t>(s.flags | 0x202);
   u8* f = reinterpret_cast<u8*>(uc.uc_mcontext.fpregs);
@@ -70,6 +79,7 @@ extern "C" void vt_judge_handler(int, siginfo_t*, void* context) {
   State s;
   if ((*next_case)(s)) return load(uc, s);
   inside = false;
+  load_segments(callers_segments.ds, callers_segments.es, callers_segments.gs);
   std::memcpy(uc.uc_mcontext.gregs, caller.uc_mcontext.gregs, sizeof caller.uc_mcontext.gregs);
   std::memcpy(f, caller_fpu.data(), caller_fpu.size());
 }
@@ -96,6 +106,12 @@ Host::Host() : stack_(std::size_t{4} << 20) {
   area(kData, kDataSize, PROT_READ | PROT_WRITE);
   area(kReadOnly, kReadOnlySize, PROT_READ);
   area(kStack, kStackSize, PROT_READ | PROT_WRITE);
+  for (unsigned n = 0; n < kLocalSegments.size(); ++n) {
+    const LocalSegment& l = kLocalSegments[n];
+    user_desc d = {};
+    d.entry_number = n, d.base_addr = l.base, d.limit = l.limit, d.seg_32bit = l.big, d.contents = l.code ? 2 : l.down ? 1 : 0, d.useable = 1;
+    if (syscall(SYS_modify_ldt, 1, &d, sizeof d) != 0) missing_narrow_ = "the host's kernel gives programs no segments (modify_ldt)";
+  }
 }
 Host::~Host() { munmap(at(kRegion), kRegionSize); }
 
@@ -106,6 +122,7 @@ bool Host::has_cpuid_bit(u32 leaf, u32 subleaf, unsigned reg, unsigned bit) cons
 
 void Host::run(const std::function<bool(State&)>& next, const std::function<void(const Outcome&)>& done) {
   next_case = &next, case_done = &done;
+  asm volatile("movw %%ds, %0; movw %%es, %1; movw %%gs, %2" : "=m"(callers_segments.ds), "=m"(callers_segments.es), "=m"(callers_segments.gs));
   stack_t alternate = {.ss_sp = stack_.data(), .ss_flags = 0, .ss_size = stack_.size()}, old_stack;
   sigaltstack(&alternate, &old_stack);
   struct sigaction old[std::size(kSignals)], act = {};

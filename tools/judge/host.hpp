@@ -4,7 +4,7 @@
 #pragma once
 #include <functional>
 
-#include "judge/state.hpp"
+#include "judge/mode.hpp"
 
 namespace vt::judge {
 
@@ -16,6 +16,8 @@ class Host {
   Host& operator=(const Host&) = delete;
   /// Empty: usable; else why not.
   const std::string& missing() const { return missing_; }
+  /// The same for cases of a mode (State::code): 16 and 32 bits need segments of the program's own.
+  std::string missing(unsigned code) const { return !missing_.empty() || code == 2 ? missing_ : missing_narrow_; }
   bool has_cpuid_bit(u32 leaf, u32 subleaf, unsigned reg, unsigned bit) const;
 
   /// `next` gives the state to start from (memory is in place by then), or false to end; `done` gets what came of it. Both run on a
@@ -24,7 +26,7 @@ class Host {
   static u8* at(u64 address) { return reinterpret_cast<u8*>(address); }
 
  private:
-  std::string missing_;
+  std::string missing_, missing_narrow_;
   std::vector<u8> stack_;
 };
 

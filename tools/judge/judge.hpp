@@ -20,6 +20,7 @@ class Judge {
  public:
   Judge();
   const std::string& missing() const { return host_.missing(); }
+  std::string missing(unsigned code) const { return host_.missing(code); }
   struct Options {
     u64 seed = 1, first = 0, cases = 1000;
     bool exact = false;        ///< undefined flags, too

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// The native judge:
-///   judge [--class NAME]... [--cases N] [--seed S] [--first N] [--exact] [--resume FILE]   host against model
+///   judge [--class NAME]... [--mode BITS] [--cases N] [--seed S] [--first N] [--exact] [--resume FILE]   host against model
 ///   judge --unicorn [--cases N] [--seed S] [--first N] [--resume FILE]                  Unicorn against model, in sequences
 ///   judge --list                                                                       classes, exclusions, masks
 #include <chrono>
@@ -20,7 +20,7 @@ namespace vt::judge {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: judge [--class NAME]... [--cases N] [--seed S] [--first N] [--reports N] [--exact] [--only 'NAME...'] [--resume FILE]\n"
+    "usage: judge [--class NAME]... [--mode 16|32|64] [--cases N] [--seed S] [--first N] [--reports N] [--exact] [--only 'NAME...'] [--resume FILE]\n"
     "       judge --decode [--cases N] [--seed S] [--first N] [--resume FILE] [ELF FILE]...      the decoder against Zydis: N random strings in each mode, or files\n"
     "       judge --unicorn [--cases N] [--seed S] [--first N] [--resume FILE]      the model against Unicorn: sequences of 5 to 50 integer instructions\n"
     "       judge --doc FILE      docs/conformance.md from what FILE (of --resume) holds\n"
@@ -82,6 +82,7 @@ int judge_main(int argc, char** argv) {
   Judge::Options o;
   std::string resume, only;
   bool decode = false, unicorn = false;
+  std::vector<unsigned> modes{2};
   std::vector<std::string> files;
   for (int k = 1; k < argc; ++k) {
     const std::string a = argv[k];
@@ -98,18 +99,25 @@ int judge_main(int argc, char** argv) {
     else if (decode && a[0] != '-') files.push_back(a);
     else if (a == "--unicorn") unicorn = true;
     else if (a == "--exact") o.exact = true;
+    else if (a == "--mode") {
+      const u64 bits = number("--mode", value());
+      if (bits != 16 && bits != 32 && bits != 64) throw std::invalid_argument("--mode: 16, 32 or 64");
+      modes = {bits == 16 ? 0u : bits == 32 ? 1u : 2u};
+    }
     else if (a == "--only") only = value();
     else if (a == "--resume") resume = value();
     else if (a == "--doc") return std::fputs(conformance_doc(read_tally(value())).c_str(), stdout) < 0;
     else if (a == "--list") {
-      for (auto& c : classes()) fmt::print("{:10} {:5} rows  {}\n", c.name, c.rows.size(), c.title);
+      for (unsigned code : {2u, 1u, 0u}) for (auto& c : classes(code)) fmt::print("{:10} {:5} rows  {}\n", c.name, c.rows.size(), c.title);
       return 0;
     } else throw std::invalid_argument(a + ": not understood");
   }
   if (decode) return decode_main(files, o, resume);
   if (unicorn) return second_main({.seed = o.seed, .first = o.first, .cases = o.cases, .reports = o.reports}, resume);
+  std::vector<Class> all_classes;
+  for (unsigned code : {2u, 1u, 0u}) all_classes.insert(all_classes.end(), classes(code).begin(), classes(code).end());
   for (auto& w : wanted)
-    if (std::none_of(classes().begin(), classes().end(), [&](auto& c) { return c.name == w; })) throw std::invalid_argument("--class " + w + ": see --list");
+    if (std::none_of(all_classes.begin(), all_classes.end(), [&](auto& c) { return c.name == w; })) throw std::invalid_argument("--class " + w + ": see --list");
   Judge judge;
   if (!judge.missing().empty()) {
     fmt::print(stderr, "skipped: {}\n", judge.missing());
@@ -119,12 +127,16 @@ int judge_main(int argc, char** argv) {
   Tally tally;
   if (!resume.empty()) tally = read_tally(resume);
   int status = 0;
-  for (auto& whole : classes()) {
-    Class c = whole;
+  for (Class& c : all_classes) {
+    if (wanted.empty() && std::find(modes.begin(), modes.end(), c.code) == modes.end()) continue;
     if (!only.empty()) std::erase_if(c.rows, [&](unsigned row) { return !listed(only.c_str(), cpu::all_rows()[row].name); });
     if (c.rows.empty()) continue;
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), c.name) == wanted.end()) continue;
     Judge::Options part = o;
+    if (const std::string why = judge.missing(c.code); !why.empty()) {
+      fmt::print(stderr, "{}: skipped: {}\n", c.name, why);
+      continue;
+    }
     ClassTally& t = tally[c.name];
     if (!resume.empty() && t.seed == o.seed) part.first = std::max(o.first, t.cases);
     const u64 last = o.first + o.cases;

@@ -6,7 +6,7 @@
 namespace vt::judge {
 namespace {
 constexpr u64 kPml4 = 0x1000, kPdpt = 0x2000, kPd = 0x3000, kPt = 0x4000, kHighPdpt = 0x5000, kHighPd = 0x6000, kIdt = 0x8000, kGdt = 0x9000, kTss = 0xa000, kStackTop = 0x18000, kHandlers = 0x20000;
-constexpr u16 kUserCs = 0x33, kUserSs = 0x2b, kKernelCs = 0x10;  // as Linux has them: PUSHF, MOV from segment registers and the like show them
+constexpr u16 kUserCs = 0x33, kUserSs = 0x2b, kKernelCs = 0x10;
 constexpr u64 kHasError = 1u << 8 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17;
 }  // namespace
 
@@ -45,8 +45,7 @@ Model::~Model() { mem_.remove_listener(&listener_); }
 
 bool Model::run(const State& s, unsigned code_bytes, Outcome& o) {
   cpu::Cpu& c = *cpu_;
-  for (unsigned k = 0; k < 6; ++k) c.seg[k] = {0, 0xffffffff, 0xc0f3 | 0x10000, 0};
-  c.seg[cpu::CS] = {0, 0xffffffff, 0xa0fb, kUserCs}, c.seg[cpu::SS] = {0, 0xffffffff, 0xc0f3, kUserSs};
+  for (unsigned k = 0; k < 6; ++k) c.seg[k] = segment_of(s.code, k);
   std::memcpy(c.r, s.r, sizeof s.r);
   c.rip = s.rip;
   c.set_rflags(s.flags | 0x202);
@@ -58,7 +57,7 @@ bool Model::run(const State& s, unsigned code_bytes, Outcome& o) {
   c.sti_shadow = c.movss_shadow = false, c.pending_debug = 0;
   c.activity = cpu::Activity::active;
   c.update();
-  c.code_written(Hpa{kPhysical + s.rip - kRegion}, code_bytes);
+  c.code_written(physical(code_address(s)), code_bytes);
 
   for (u64 steps = 0; c.activity == cpu::Activity::active && steps < 100'000;) {
     if (stop_.requested()) return false;
@@ -67,7 +66,7 @@ bool Model::run(const State& s, unsigned code_bytes, Outcome& o) {
   const u64 handler = c.rip - 1 - (kSupervisor + kHandlers);
   if (c.activity != cpu::Activity::hlt || c.cpl() != 0 || handler >= 4096 || handler % 16) return false;
   o.vector = static_cast<unsigned>(handler / 16);
-  o.error = 0, o.cr2 = c.cr2;
+  o.error = 0, o.cr2 = c.cr2, o.s.code = s.code;
   u64 frame[6];
   const bool error = o.vector < 32 && kHasError >> o.vector & 1;
   std::memcpy(frame, mem_.host() + (c.r[4] - kSupervisor) - (error ? 0 : 8), sizeof frame);  // without one, the place below is not used

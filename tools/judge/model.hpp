@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "cpu/cpu.hpp"
-#include "judge/state.hpp"
+#include "judge/mode.hpp"
 
 namespace vt::judge {
 

@@ -59,7 +59,7 @@ std::string conformance_doc(const Tally& t) {
     }
     if (m.special & kPrecision) what = "PE beside an unmasked exception";
     if (m.approximate) what = "results within the bound";
-    if (m.ulps) what = fmt::format("results within {} units in the last place, C1, PE", m.ulps);
+    if (m.ulps) what = fmt::format("results within {} units in the last place, C1, PE, UE of denormal results", m.ulps);
     out += fmt::format("| {} | {} | {} |\n", m.names, what, m.why);
   }
   out += "\n### Not run\n\n| instructions | why |\n|---|---|\n";

@@ -19,6 +19,7 @@ inline constexpr u64 kStack = kRegion + 0xc0000, kStackSize = 2 * kPage;
 
 /// What a user-mode program can see. x87 registers are stack-relative, tags abridged, as in FXSAVE's image.
 struct State {
+  u8 code = 2;  ///< mode: 0, 1, 2 for 16, 32, 64 bits; RIP is an offset in CS
   u64 r[16] = {}, rip = 0, flags = 2;
   struct { u64 m = 0; u16 se = 0; } st[8];
   u16 cw = 0x37f, sw = 0;
@@ -35,7 +36,7 @@ struct Outcome {
 struct Patch { u64 at; std::vector<u8> bytes; };
 struct Case {
   State start;
-  std::vector<u8> code;      ///< at start.rip
+  std::vector<u8> code;      ///< at CS:start.rip
   std::vector<Patch> memory;  ///< over the template that all cases begin with
   unsigned row = 0;
   bool memory_form = false;
