@@ -23,9 +23,10 @@ Next real_transfer(Cpu& c, u16 selector, u64 rip, u64 clear = rflags::RF) {
 /// Is `d` a code segment with a legal L/D combination?
 bool good_code(const Cpu& c, const Descriptor& d) { return d.code() && !(c.long_mode() && d.l() && d.db()); }
 
-/// The target of a transfer into `d`. False: #GP(0).
-bool good_offset(Cpu& c, const Descriptor& d, u64 rip) {
+/// The target of a transfer into `d`, of which 32 bits count where that is not 64-bit code. False: #GP(0).
+bool good_offset(Cpu& c, const Descriptor& d, u64& rip) {
   const bool to64 = c.long_mode() && d.l();
+  if (!to64) rip = static_cast<u32>(rip);
   if (to64 ? !canonical(rip) : rip > d.limit()) { c.gp(0); return false; }
   return true;
 }
@@ -99,15 +100,19 @@ Stack current_stack(const Cpu& c) {
   return s;
 }
 
-/// Reads `n` values of `width` bytes from the top of the stack, beginning `offset` bytes up.
-bool peek_all(Cpu& c, u64* to, unsigned n, unsigned width, u64 offset = 0) {
-  for (unsigned i = 0; i < n; ++i, offset += width) {
+/// Reads `n` values of `width` bytes from the top of the stack, beginning `offset` bytes up: the last one first, as processors do (found by
+/// the native judge). Of selectors (a bit each) 16 bits are read.
+bool peek_all(Cpu& c, u64* to, unsigned n, unsigned width, u64 offset = 0, unsigned selectors = 0) {
+  offset += u64{n} * width;
+  for (unsigned i = n; i--;) {
+    offset -= width;
     u16 a;
     u32 b;
     u64 q;
-    const bool ok = width == 2 ? c.peek_stack<u16>(offset, a) : width == 4 ? c.peek_stack<u32>(offset, b) : c.peek_stack<u64>(offset, q);
+    const bool narrow = width == 2 || selectors >> i & 1;
+    const bool ok = narrow ? c.peek_stack<u16>(offset, a) : width == 4 ? c.peek_stack<u32>(offset, b) : c.peek_stack<u64>(offset, q);
     if (!ok) return false;
-    to[i] = width == 2 ? a : width == 4 ? b : q;
+    to[i] = narrow ? a : width == 4 ? b : q;
   }
   return true;
 }
@@ -227,6 +232,7 @@ Next Cpu::far_call(const Insn& i, u16 selector, u64 offset) {
   unsigned n = 0;
   if (d.s()) {
     if (!direct_code(*this, sel, d)) return Next::fault;
+    if (long_mode()) stack.wide = d.l(), stack.sp = stack.masked(r[4]);  // the stack is the new mode's
   } else if (task_descriptor(*this, d)) {
     return far_task(*this, i, selector, d, TaskSwitch::call);
   } else {
@@ -255,8 +261,16 @@ Next Cpu::far_call(const Insn& i, u16 selector, u64 offset) {
   }
   values[n++] = seg[CS].sel;
   values[n++] = after;
+  // What is pushed is in memory before the target is looked at, as with near calls; without a new stack one by one, as by PUSH.
+  if (d.s() && new_cpl == cpl() && n == 2) {
+    const u64 first = stack.masked(stack.sp - width), la = stack.wide ? first : static_cast<u32>(stack.ss.base + first);
+    const bool there = stack.wide ? canonical(la) : within(stack.ss, first, width);
+    if (there && (cr0 & cr0::AM) && (flags & rflags::AC) && cpl() == 3 && (la & (width - 1))) return raise(AC, 0);
+    if (!push_all(*this, stack, values, 1, width) || !push_all(*this, stack, values + 1, 1, width)) return Next::fault;
+  } else if (!push_all(*this, stack, values, n, width)) {
+    return Next::fault;
+  }
   if (!good_offset(*this, d, offset) || !set_accessed(*this, d)) return Next::fault;
-  if (!push_all(*this, stack, values, n, width)) return Next::fault;
   use_stack(*this, stack);
   return commit_code(*this, sel, d, new_cpl, offset);
 }
@@ -264,8 +278,8 @@ Next Cpu::far_call(const Insn& i, u16 selector, u64 offset) {
 Next Cpu::far_return(const Insn& i, unsigned osz, u16 pop_bytes) {
   const unsigned width = 2u << osz;
   u64 v[2];
-  if (!peek_all(*this, v, 2, width)) return Next::fault;
-  const u64 rip = v[0];
+  if (!peek_all(*this, v, 2, width, 0, 2)) return Next::fault;
+  u64 rip = v[0];
   const u16 sel = static_cast<u16>(v[1]);
   if (segmented_8086(*this)) {
     if (rip > (vm86() ? 0xffff : seg[CS].limit)) return gp(0);
@@ -277,11 +291,13 @@ Next Cpu::far_return(const Insn& i, unsigned osz, u16 pop_bytes) {
   const unsigned rpl = sel & 3;
   if (rpl == cpl()) {
     if (!good_offset(*this, d, rip) || !set_accessed(*this, d)) return Next::fault;
-    set_sp(r[4] + 2 * width + pop_bytes);
-    return commit_code(*this, sel, d, rpl, rip);
+    set_sp(r[4] + 2 * width);
+    const Next done = commit_code(*this, sel, d, rpl, rip);
+    set_sp(r[4] + pop_bytes);  // as wide as the stack of the code that it is now in
+    return done;
   }
   u64 outer[2];
-  if (!peek_all(*this, outer, 2, width, 2 * width + pop_bytes)) return Next::fault;
+  if (!peek_all(*this, outer, 2, width, 2 * width + pop_bytes, 2)) return Next::fault;
   Stack stack;
   stack.wide = long_mode() && d.l();
   if (!return_stack(*this, static_cast<u16>(outer[1]), rpl, stack.wide, stack.ss)) return Next::fault;
@@ -300,7 +316,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
   // First the three values that every form pops: what may have to be done again alone is not done yet.
   const unsigned width = 2u << osz;
   const auto pops = [&](u64* to) {
-    const bool ok = peek_all(*this, to, 3, width);
+    const bool ok = peek_all(*this, to, 3, width, 0, 2);
     if (!ok && fault.kind == Fault::Kind::careful) return false;
     bool& blocked = non_root() && (vmx.pin & pin_ctl::virtual_nmis) ? vmx.virtual_nmi_blocked : nmi_blocked;
     if (non_root() && (vmx.pin & pin_ctl::nmi) && !(vmx.pin & pin_ctl::virtual_nmis)) return ok;
@@ -359,7 +375,8 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
 
   u64 v[5];
   if (!pops(v)) return Next::fault;
-  const u64 rip = v[0], image = v[2];
+  u64 rip = v[0];
+  const u64 image = v[2];
   const u16 sel = static_cast<u16>(v[1]);
 
   if (!long_mode() && osz == 1 && (image & rflags::VM) && cpl() == 0) {
@@ -393,7 +410,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
   const unsigned old_cpl = cpl();
   Stack stack;
   if (pops_stack) {
-    if (!peek_all(*this, v + 3, 2, width, 3 * width)) return Next::fault;
+    if (!peek_all(*this, v + 3, 2, width, 3 * width, 2)) return Next::fault;
     stack.wide = to64;
     if (!return_stack(*this, static_cast<u16>(v[4]), rpl, to64, stack.ss)) return Next::fault;
     stack.sp = v[3];

@@ -85,14 +85,14 @@ template <class C, class T>
 Next jmp_far_mem(C& c, const Insn& i) {
   T offset;
   u16 sel;
-  if (!c.template load<T>(i, offset) || !c.template load<u16>(i, sel, sizeof(T))) return Next::fault;
+  if (!c.template load<T>(i, offset) || !load_part(c, i, sizeof(T), sel)) return Next::fault;
   return c.far_jump(i, sel, offset);
 }
 template <class C, class T>
 Next call_far_mem(C& c, const Insn& i) {
   T offset;
   u16 sel;
-  if (!c.template load<T>(i, offset) || !c.template load<u16>(i, sel, sizeof(T))) return Next::fault;
+  if (!c.template load<T>(i, offset) || !load_part(c, i, sizeof(T), sel)) return Next::fault;
   return c.far_call(i, sel, offset);
 }
 template <class C> Next ret_far(C& c, const Insn& i) { return c.far_return(i, i.osz(), static_cast<u16>(i.imm)); }
@@ -110,10 +110,8 @@ Next bound(C& c, const Insn& i) {
   const S n = static_cast<S>(c.template reg<T>(i.reg));
   T low, high;
   if (!c.template load<T>(i, low)) return Next::fault;
-  if (n < static_cast<S>(low)) return c.raise(BR);  // the upper bound is not looked at then; its offset wraps (found by the native judge)
-  const u64 after = (c.ea(i) + sizeof(T)) & (i.asz() == 0 ? 0xffff : 0xffff'ffff);
-  u64 la;
-  if (!c.linear_seg(i.seg, after, sizeof(T), false, la) || !c.template load_at<T>(la, high, i.seg)) return Next::fault;
+  if (n < static_cast<S>(low)) return c.raise(BR);  // the upper bound is not looked at then (found by the native judge)
+  if (!load_part(c, i, sizeof(T), high)) return Next::fault;
   return n > static_cast<S>(high) ? c.raise(BR) : Next::seq;
 }
 template <class C> Next undefined(C& c, const Insn&) { return c.ud(); }

@@ -15,6 +15,17 @@ namespace vt::cpu {
 /// Address-size mask of an instruction: what string and loop instructions count and point with.
 inline u64 address_mask(const Insn& i) { return i.asz() == 2 ? ~u64{0} : i.asz() == 1 ? 0xffff'ffff : 0xffff; }
 
+/// A part of an operand that is several accesses: 16-bit addresses wrap between them (found by the native judge).
+template <class C>
+[[nodiscard]] bool linear_part(C& c, const Insn& i, u64 offset, unsigned size, bool write, u64& la) {
+  return i.asz() == 0 ? c.linear_seg(i.seg, (c.ea(i) + offset) & 0xffff, size, write, la) : c.linear(i, size, write, la, offset);
+}
+template <class C, class T>
+[[nodiscard]] bool load_part(C& c, const Insn& i, u64 offset, T& v) {
+  u64 la;
+  return linear_part(c, i, offset, sizeof(T), false, la) && c.template load_at<T>(la, v, i.seg);
+}
+
 /// Writes a register by address size (32-bit writes clear the upper half).
 template <class C>
 VT_INLINE void set_address_reg(C& c, const Insn& i, unsigned n, u64 v) {

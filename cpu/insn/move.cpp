@@ -243,7 +243,7 @@ struct LoadFar {
   static Next f(C& c, const Insn& i) {
     T offset;
     u16 sel;
-    if (!c.template load<T>(i, offset) || !c.template load<u16>(i, sel, sizeof(T)) || !c.load_segment(S, sel)) return Next::fault;
+    if (!c.template load<T>(i, offset) || !load_part(c, i, sizeof(T), sel) || !c.load_segment(S, sel)) return Next::fault;
     c.template set_reg<T>(i.reg, offset);
     return Next::end;
   }

@@ -59,10 +59,11 @@ struct Sreg {
   }
   template <class C, class T>
   static Next pop(C& c, const Insn&) {
-    T v;
+    u16 v;  // all that is read, whatever the operand size (found by the native judge)
     const u64 sp = c.r[4];
-    if (!c.template pop<T>(v)) return Next::fault;
-    if (!c.load_segment(S, static_cast<u16>(v))) {
+    if (!c.template peek_stack<u16>(0, v)) return Next::fault;
+    c.set_sp(sp + sizeof(T));
+    if (!c.load_segment(S, v)) {
       c.r[4] = sp;
       return Next::fault;
     }

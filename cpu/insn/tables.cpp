@@ -145,8 +145,8 @@ Next selector_info(C& c, const Insn& i) {
   Descriptor d;
   if (!selector_operand<C, M>(c, i, sel) || !ask<A>(c, sel, yes, d)) return Next::fault;
   if (yes) {
-    // LAR: bits 19:16 are undefined; zero here.
-    const u32 v = A == Ask::lar ? static_cast<u32>(d.lo >> 32) & 0x00f0'ff00 : d.limit();
+    // LAR: bits 19:16 are undefined; the limit's, as the host has them.
+    const u32 v = A == Ask::lar ? static_cast<u32>(d.lo >> 32) & 0x00ff'ff00 : d.limit();
     c.template set_reg<T>(i.reg, static_cast<T>(v));
   }
   set_zf(c, yes);

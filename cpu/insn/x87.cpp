@@ -2,6 +2,7 @@
 /// x87 data transfer, constants and stack instructions.   SDM 1 "Data Transfer Instructions", "Load Constant Instructions"
 #include <limits>
 
+#include "insn/forms.hpp"
 #include "insn/x87.hpp"
 
 namespace vt::cpu {
@@ -19,19 +20,14 @@ Mem80 to_mem(const X87Reg& r) {
   std::memcpy(m.b, &r.m, 8), std::memcpy(m.b + 8, &r.se, 2);
   return m;
 }
-// Ten bytes are two accesses, of eight bytes and of two: the second's fault leaves the first's bytes in memory, and 16-bit addresses wrap
-// between them (found by the native judge).
-template <class C>
-[[nodiscard]] bool last_two(C& c, const Insn& i, bool write, u64& la) {
-  return i.asz() == 0 ? c.linear_seg(i.seg, (c.ea(i) + 8) & 0xffff, 2, write, la) : c.linear(i, 2, write, la, 8);
-}
+// Ten bytes are two accesses, of eight bytes and of two: the second's fault leaves the first's bytes in memory (found by the native judge).
 template <class C, class T>
 [[nodiscard]] bool load_operand(C& c, const Insn& i, T& v) {
   if constexpr (!std::is_same_v<T, Mem80>) return c.load(i, v);
   else {
-    u64 low, la;
+    u64 low;
     u16 high;
-    if (!c.load(i, low) || !last_two(c, i, false, la) || !c.load_at(la, high, i.seg)) return false;
+    if (!c.load(i, low) || !load_part(c, i, 8, high)) return false;
     std::memcpy(v.b, &low, 8), std::memcpy(v.b + 8, &high, 2);
     return true;
   }
@@ -43,7 +39,7 @@ template <class C, class T>
     u64 low, la;
     u16 high;
     std::memcpy(&low, v.b, 8), std::memcpy(&high, v.b + 8, 2);
-    return c.store(i, low) && last_two(c, i, true, la) && c.store_at(la, high, i.seg);
+    return c.store(i, low) && linear_part(c, i, 8, 2, true, la) && c.store_at(la, high, i.seg);
   }
 }
 

@@ -21,6 +21,7 @@ u64 cases() {
 
 void compare(Judge& judge, unsigned code) {
   for (const Class& c : classes(code)) {
+    if (!judge.missing(c).empty()) continue;
     const Result r = judge.run(c, {.seed = 7, .cases = cases(), .reports = 2});
     if (r.cases == 0) continue;  // the host has none of it
     EXPECT_EQ(r.cases, cases()) << c.name;

@@ -128,5 +128,42 @@ TEST(narrow, sixteen_bit_addresses_of_ten_bytes_wrap_after_eight) {
   EXPECT_EQ(m.peek<u16>(TestMachine::kData), 0x4000);
 }
 
+// SDM 2B "POP": of a 32-bit element for a segment register 16 bits are read. SDM 2B "RET", "IRET": the last element is read first.
+TEST(narrow, elements_of_the_stack_that_hold_selectors) {
+  Compatibility m;
+  m.poke<u16>(Compatibility::kHole - 2, 0x10);
+  m.cpu->r[4] = Compatibility::kHole - 2;
+  EXPECT_EQ(m.run({0x0f, 0xa1}), -1);  // pop fs
+  EXPECT_EQ(m.cpu->seg[FS].sel, 0x10);
+  EXPECT_EQ(m.cpu->r[4], Compatibility::kHole + 2);
+  for (bool interrupt : {false, true}) {
+    Compatibility n;
+    n.cpu->r[4] = Compatibility::kHole;
+    EXPECT_EQ(n.run({static_cast<u8>(interrupt ? 0xcf : 0xcb)}), PF);
+    EXPECT_EQ(n.cpu->cr2, Compatibility::kHole + (interrupt ? 8 : 4));
+  }
+}
+
+// SDM 2A "CALL": what is pushed is pushed onto the stack of the code that is called, 64-bit code's without a base.
+TEST(narrow, a_far_call_to_64_bit_code_pushes_onto_a_64_bit_stack) {
+  Compatibility m;
+  m.seg(SS, 0x1000, 0xffff, 0x93);
+  constexpr u32 kAfter = TestMachine::kCode + 7;
+  EXPECT_EQ(m.run({0x9a, kAfter & 0xff, kAfter >> 8 & 0xff, kAfter >> 16, 0, 0x08, 0}), -1);
+  EXPECT_EQ(m.cpu->rip, kAfter + 1);
+  EXPECT_EQ(m.cpu->r[4], TestMachine::kStack);
+  EXPECT_EQ(m.peek<u32>(TestMachine::kStack), kAfter);
+}
+
+// SDM 2B "LDS/LES/LFS/LGS/LSS"
+TEST(narrow, sixteen_bit_addresses_of_far_pointers_wrap_before_the_selector) {
+  Compatibility m;
+  m.seg(DS, TestMachine::kData, 0xffff, 0x4093);
+  m.poke<u16>(TestMachine::kData + 0xfffe, 0x1234), m.poke<u16>(TestMachine::kData, 0x10);
+  EXPECT_EQ(m.run({0x67, 0x66, 0x0f, 0xb4, 0x0e, 0xfe, 0xff}), -1);  // lfs cx, [0xfffe]
+  EXPECT_EQ(m.cpu->r[1] & 0xffff, 0x1234u);
+  EXPECT_EQ(m.cpu->seg[FS].sel, 0x10);
+}
+
 }  // namespace
 }  // namespace vt::cpu

@@ -15,12 +15,7 @@ using cpu::Feature;
 namespace fl = cpu::rflags;
 
 constexpr Exclusion kExclusions[] = {
-    {"JMPF CALLF RETF IRET", nullptr, "far transfers: the host's descriptor tables are its own (tests/cpu/segment_test.cpp)"},
     {"INT INT1", nullptr, "go to the host's kernel"},
-    {"LES LDS LSS LFS LGS", nullptr, "load the host's segments"},
-    {"MOV", "8E /r", "loads the host's segments"},
-    {"POP", "07", "loads the host's segments"}, {"POP", "17", "loads the host's segments"}, {"POP", "1F", "loads the host's segments"},
-    {"POP", "0F A1", "loads the host's segments"}, {"POP", "0F A9", "loads the host's segments"},
     {"FXSAVE FXRSTOR", nullptr, "images hold state components and pointers of the host (tests/cpu/xsave_test.cpp)"},
     {"XSAVE XRSTOR XSAVEOPT XSAVEC XSAVES XRSTORS XGETBV XSETBV", nullptr, "the host has other state components (tests/cpu/xsave_test.cpp)"},
     {"FNSAVE FNSTENV FRSTOR FLDENV", nullptr, "images hold the instruction and data pointers, which processors keep differently (tests/cpu/x87_test.cpp)"},
@@ -76,6 +71,12 @@ const Mask* mask_of(const cpu::Def& d) {
 
 namespace {
 
+bool loads_segments(const cpu::Def& d) {
+  if (listed("MOV", d.name)) return std::strcmp(d.opcode, "8E /r") == 0;
+  if (listed("POP", d.name)) return listed("07 17 1F", d.opcode) || std::strcmp(d.opcode, "0F A1") == 0 || std::strcmp(d.opcode, "0F A9") == 0;
+  return listed("JMPF CALLF RETF IRET LES LDS LSS LFS LGS ARPL LAR LSL VERR VERW", d.name);
+}
+
 bool runs_in(unsigned code, unsigned row) {
   const cpu::Def& d = cpu::all_rows()[row];
   if (excluded(d) || (d.attrs & (code == 2 ? cpu::attr::no64 : cpu::attr::only64))) return false;
@@ -85,7 +86,8 @@ bool runs_in(unsigned code, unsigned row) {
 
 std::vector<Class> make_classes(unsigned code) {
   std::vector<Class> v = {{"integer", "Integer arithmetic, logic and moves", {}}, {"shift", "Shifts and rotates", {}}, {"muldiv", "Multiplication and division", {}},
-                          {"bit", "Bits, CRC32", {}}, {"string", "Strings", {}}, {"control", "Stack and control transfer", {}}, {"x87", "x87", {}}, {"mmx", "MMX", {}},
+                          {"bit", "Bits, CRC32", {}}, {"string", "Strings", {}}, {"control", "Stack and control transfer", {}},
+                          {"segment", "Segment registers, far transfers", {}}, {"x87", "x87", {}}, {"mmx", "MMX", {}},
                           {"sse", "SSE to SSE4.2", {}}, {"crypto", "AES, PCLMULQDQ, SHA", {}}, {"avx", "AVX", {}}, {"avx2", "AVX2", {}}, {"bmi", "BMI1, BMI2, LZCNT, ADX", {}},
                           {"fma", "FMA", {}}, {"f16c", "F16C", {}}};
   const auto& rows = cpu::all_rows();
@@ -94,7 +96,8 @@ std::vector<Class> make_classes(unsigned code) {
     if (!runs_in(code, n)) continue;
     std::string name;
     const std::string op = d.name;
-    switch (d.feature) {
+    if (loads_segments(d)) name = "segment";
+    else switch (d.feature) {
       case Feature::avx: name = "avx"; break;
       case Feature::avx2: name = "avx2"; break;
       case Feature::fma: name = "fma"; break;
@@ -113,7 +116,6 @@ std::vector<Class> make_classes(unsigned code) {
         else if (in(cpu::x87_rows(), d)) name = "x87";
         else if (in(cpu::mmx_rows(), d)) name = "mmx";
         else if (in(cpu::sse_rows(), d) || listed("LDMXCSR STMXCSR", op)) name = "sse";
-        else if (op == "ARPL") name = "integer";
     }
     for (Class& c : v) if (c.name == name) c.rows.push_back(n);
   }

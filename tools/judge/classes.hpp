@@ -13,6 +13,7 @@ struct Class {
   std::string name, title;
   std::vector<unsigned> rows;  ///< indexes into cpu::all_rows()
   unsigned code = 2;           ///< mode of its cases: 0, 1, 2 for 16, 32, 64 bits
+  bool loads_segments() const { return name.size() >= 7 && name.compare(name.size() - 7, 7, "segment") == 0; }
 };
 /// In the order of the table in docs/conformance.md; every row of the tables that user mode can execute in that mode is in one, or in `exclusions`.
 /// Those of 16 and 32-bit mode are called "16:integer" and so on.

@@ -6,12 +6,18 @@
 #include <cpuid.h>
 #include <csignal>
 #include <cstring>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 namespace vt::judge {
+extern "C" {
+u16 vt_judge_fs = 0;           // the selector at the handler's begin
+u64 vt_judge_fs_base = 0;      // the C library's
+u8 vt_judge_gives_fs_back = 0;
+}
 namespace {
 
 constexpr int kRegs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
@@ -29,13 +35,14 @@ std::vector<u8> caller_fpu;
 template <class T> T get(const u8* p) { T v; std::memcpy(&v, p, sizeof v); return v; }
 template <class T> void put(u8* p, T v) { std::memcpy(p, &v, sizeof v); }
 
-/// DS, ES and GS, which a return from a signal leaves alone and 64-bit mode does not look at. (GS's base goes; FS is the C library's.)
+/// DS, ES and GS, which a return from a signal leaves alone and 64-bit mode does not look at. (GS's base goes; FS is the C library's, to which
+/// the handler gives it back.)
 void load_segments(u16 ds, u16 es, u16 gs) { asm volatile("movw %0, %%ds; movw %1, %%es; movw %2, %%gs" ::"r"(ds), "r"(es), "r"(gs)); }
 struct { u16 ds, es, gs; } callers_segments;
 
 void load(ucontext_t& uc, const State& s) {
   auto* g = uc.uc_mcontext.gregs;
-  if (s.code != 2) load_segments(segment_of(s.code, cpu::DS).sel, segment_of(s.code, cpu::ES).sel, segment_of(s.code, cpu::GS).sel);
+  load_segments(segment_of(s.code, cpu::DS).sel, segment_of(s.code, cpu::ES).sel, segment_of(s.code, cpu::GS).sel);
   g[REG_CSGSFS] = static_cast<greg_t>(segment_of(s.code, cpu::CS).sel | u64{segment_of(s.code, cpu::SS).sel} << 48);
   for (unsigned n = 0; n < 16; ++n) g[kRegs[n]] = static_cast<greg_t>(s.r[n]);
   g[REG_RIP] = static_cast<greg_t>(s.rip), g[REG_EFL] = static_cast<greg_t>(s.flags | 0x202);
@@ -48,6 +55,9 @@ void load(ucontext_t& uc, const State& s) {
 }
 void harvest(const ucontext_t& uc, Outcome& o) {
   const auto* g = uc.uc_mcontext.gregs;
+  asm volatile("movw %%ds, %0; movw %%es, %1; movw %%gs, %2" : "=m"(o.selectors[cpu::DS]), "=m"(o.selectors[cpu::ES]), "=m"(o.selectors[cpu::GS]));
+  o.selectors[cpu::FS] = vt_judge_fs;
+  o.selectors[cpu::CS] = static_cast<u16>(g[REG_CSGSFS]), o.selectors[cpu::SS] = static_cast<u16>(static_cast<u64>(g[REG_CSGSFS]) >> 48);
   for (unsigned n = 0; n < 16; ++n) o.s.r[n] = static_cast<u64>(g[kRegs[n]]);
   o.s.rip = static_cast<u64>(g[REG_RIP]), o.s.flags = static_cast<u64>(g[REG_EFL]);
   o.vector = static_cast<unsigned>(g[REG_TRAPNO]), o.error = static_cast<u64>(g[REG_ERR]), o.cr2 = static_cast<u64>(g[REG_CR2]);
@@ -83,9 +93,10 @@ extern "C" void vt_judge_handler(int, siginfo_t*, void* context) {
   std::memcpy(uc.uc_mcontext.gregs, caller.uc_mcontext.gregs, sizeof caller.uc_mcontext.gregs);
   std::memcpy(f, caller_fpu.data(), caller_fpu.size());
 }
-// EFLAGS.AC and ID are still the case's when a handler begins.
+// EFLAGS.AC and ID, and FS, are still the case's when a handler begins.
 extern "C" void vt_judge_entry(int, siginfo_t*, void*);
-asm(".text\n.globl vt_judge_entry\nvt_judge_entry:\n  pushfq\n  andq $-2359297, (%rsp)\n  popfq\n  jmp vt_judge_handler\n");
+asm(".text\n.globl vt_judge_entry\nvt_judge_entry:\n  pushfq\n  andq $-2359297, (%rsp)\n  popfq\n  movw %fs, vt_judge_fs(%rip)\n"
+    "  cmpb $0, vt_judge_gives_fs_back(%rip)\n  je 1f\n  xorl %eax, %eax\n  movw %ax, %fs\n  movq vt_judge_fs_base(%rip), %rax\n  wrfsbase %rax\n1:  jmp vt_judge_handler\n");
 
 Host::Host() : stack_(std::size_t{4} << 20) {
   unsigned a, b = 0, c = 0, d;
@@ -109,9 +120,12 @@ Host::Host() : stack_(std::size_t{4} << 20) {
   for (unsigned n = 0; n < kLocalSegments.size(); ++n) {
     const LocalSegment& l = kLocalSegments[n];
     user_desc d = {};
-    d.entry_number = n, d.base_addr = l.base, d.limit = l.limit, d.seg_32bit = l.big, d.contents = l.code ? 2 : l.down ? 1 : 0, d.useable = 1;
+    d.entry_number = n, d.base_addr = l.base, d.limit = l.limit, d.seg_32bit = l.big, d.contents = l.code ? 2 : l.down ? 1 : 0, d.read_exec_only = !l.open, d.seg_not_present = !l.present;
     if (syscall(SYS_modify_ldt, 1, &d, sizeof d) != 0) missing_narrow_ = "the host's kernel gives programs no segments (modify_ldt)";
   }
+  constexpr unsigned long kHasFsgsbase = 2;
+  if (getauxval(AT_HWCAP2) & kHasFsgsbase) vt_judge_gives_fs_back = 1;
+  else missing_segments_ = "the host's kernel lets programs not set the base of FS (FSGSBASE)";
 }
 Host::~Host() { munmap(at(kRegion), kRegionSize); }
 
@@ -125,6 +139,7 @@ void Host::run(const std::function<bool(State&)>& next, const std::function<void
   asm volatile("movw %%ds, %0; movw %%es, %1; movw %%gs, %2" : "=m"(callers_segments.ds), "=m"(callers_segments.es), "=m"(callers_segments.gs));
   stack_t alternate = {.ss_sp = stack_.data(), .ss_flags = 0, .ss_size = stack_.size()}, old_stack;
   sigaltstack(&alternate, &old_stack);
+  if (vt_judge_gives_fs_back) asm volatile("rdfsbase %0" : "=r"(vt_judge_fs_base));
   struct sigaction old[std::size(kSignals)], act = {};
   act.sa_sigaction = vt_judge_entry;
   act.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;

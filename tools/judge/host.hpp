@@ -18,6 +18,8 @@ class Host {
   const std::string& missing() const { return missing_; }
   /// The same for cases of a mode (State::code): 16 and 32 bits need segments of the program's own.
   std::string missing(unsigned code) const { return !missing_.empty() || code == 2 ? missing_ : missing_narrow_; }
+  /// The same for cases that load segments, whatever their mode.
+  std::string missing_segments() const { return !missing_.empty() ? missing_ : !missing_narrow_.empty() ? missing_narrow_ : missing_segments_; }
   bool has_cpuid_bit(u32 leaf, u32 subleaf, unsigned reg, unsigned bit) const;
 
   /// `next` gives the state to start from (memory is in place by then), or false to end; `done` gets what came of it. Both run on a
@@ -26,7 +28,7 @@ class Host {
   static u8* at(u64 address) { return reinterpret_cast<u8*>(address); }
 
  private:
-  std::string missing_, missing_narrow_;
+  std::string missing_, missing_narrow_, missing_segments_;
   std::vector<u8> stack_;
 };
 

@@ -74,9 +74,12 @@ std::string Judge::compare(const Case& c, const Outcome& h, const Outcome& m, bo
   }
   static constexpr const char* kNames[] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"};
   // The manual leaves the upper halves of registers undefined outside 64-bit mode.
-  const u64 seen = c.start.code == 2 ? ~u64{0} : 0xffff'ffff;
+  const u64 seen = c.start.code == 2 && h.selectors[cpu::CS] == segment_of(2, cpu::CS).sel ? ~u64{0} : 0xffff'ffff;
   for (unsigned n = 0; n < 16; ++n) differs(kNames[n], h.s.r[n] & (n < 8 ? seen : ~u64{0}), m.s.r[n] & (n < 8 ? seen : ~u64{0}));
   differs("RIP", h.s.rip, m.s.rip);
+  static constexpr const char* kSegments[] = {"ES", "CS", "SS", "DS", "FS", "GS"};
+  for (unsigned n = 0; n < 6; ++n)  // the return to the handler has made all null selectors 0
+    if (h.selectors[n] || m.selectors[n] > 3) differs(kSegments[n], h.selectors[n], m.selectors[n]);
   u64 flags = kCompared;
   // An interrupt of the host's that comes beyond the segment's end faults when it returns there, and that is what its kernel tells of.
   if (c.start.code == 0 && h.s.rip > segment_of(0, cpu::CS).limit) flags &= ~fl::RF;

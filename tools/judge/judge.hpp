@@ -21,6 +21,7 @@ class Judge {
   Judge();
   const std::string& missing() const { return host_.missing(); }
   std::string missing(unsigned code) const { return host_.missing(code); }
+  std::string missing(const Class& c) const { return c.loads_segments() ? host_.missing_segments() : host_.missing(c.code); }
   struct Options {
     u64 seed = 1, first = 0, cases = 1000;
     bool exact = false;        ///< undefined flags, too

@@ -133,7 +133,7 @@ int judge_main(int argc, char** argv) {
     if (c.rows.empty()) continue;
     if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), c.name) == wanted.end()) continue;
     Judge::Options part = o;
-    if (const std::string why = judge.missing(c.code); !why.empty()) {
+    if (const std::string why = judge.missing(c); !why.empty()) {
       fmt::print(stderr, "{}: skipped: {}\n", c.name, why);
       continue;
     }

@@ -25,7 +25,7 @@ enum class Style { integers, f32, f64, f16, pointers };
 class Maker {
  public:
   Maker(const Class& k, u64 seed, u64 number) : o_(seed * 0x9e3779b97f4a7c15 ^ hash(k.name) ^ number * 0xd1342543de82ef95), row_(k.rows[number % k.rows.size()]),
-      d_(cpu::all_rows()[row_]), p_(cpu::all_patterns()[row_]), name_(d_.name), control_(k.name.find("control") != std::string::npos), code_(k.code) {}
+      d_(cpu::all_rows()[row_]), p_(cpu::all_patterns()[row_]), name_(d_.name), control_(k.name.find("control") != std::string::npos), code_(k.code), segments_(k.loads_segments()) {}
 
   Case make() {
     c_.row = row_;
@@ -162,9 +162,13 @@ class Maker {
     const bool lock = (d_.attrs & cpu::attr::lockable) && memory && o_.one_in(8);
     aligned_ = lock || name_ == "XCHG";  // hosts slow down programs that lock across cache lines
 
+    const unsigned size = w ? 8 : narrow ? 2 : 4;
+    if (segments_) far_stack(name_ == "POP" && size == 4 ? 8 : size);
+
     // The operand's bytes first: they decide about X and B.
     std::vector<u8> tail;
     if (p_.modrm) tail = modrm(memory, short_address);
+    if (segments_ && p_.modrm) far_operand(memory, (tail[0] & 7) | (rex_b_ ? 8 : 0), target_, size);
     const bool rex = w || rex_r_ || rex_x_ || rex_b_ || o_.one_in(4);
     if (o_.one_in(16)) byte(0x2e + 0x10 * o_.below(2));
     if (short_address) byte(0x67);
@@ -284,6 +288,16 @@ class Maker {
     return {static_cast<u8>(reg << 3 | 4), static_cast<u8>(scale << 6 | (index & 7) << 3 | (base & 7))};
   }
 
+  // --- segments: far.cpp ----------------------------------------------------------------------------------
+  u16 selector(bool code);
+  /// An offset in the segment of that selector, where INT3s are, or not.
+  u64 far_offset(u16 selector);
+  /// What POP, RETF and IRET find, in elements of that size.
+  void far_stack(unsigned size);
+  /// ModRM's operand: a selector, or a far pointer whose offset has that size.
+  void far_operand(bool memory, unsigned rm, u64 linear, unsigned size);
+  void store(u64 linear, const std::vector<std::pair<u64, unsigned>>& values);
+
   // --- 16 and 32-bit mode: narrow.cpp --------------------------------------------------------------------
   u64 narrow_code_pointer();
   u64 narrow_stack_place();
@@ -309,13 +323,14 @@ class Maker {
   std::string name_;
   bool control_;
   unsigned code_;
+  bool segments_;
   bool aligned_ = false;
   bool osz_ = false, asz_ = false;  ///< prefixes 66 and 67
   u8 override_ = 0;                 ///< prefix
   bool rex_r_ = false, rex_x_ = false, rex_b_ = false;
   unsigned vvvv_ = 0;
   Style style_ = Style::integers;
-  u64 target_ = 0;
+  u64 target_ = 0, target_linear_ = 0;
   std::size_t rip_relative_at_ = 0;
   Case c_;
 };

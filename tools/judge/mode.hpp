@@ -13,9 +13,11 @@ namespace vt::judge {
 struct LocalSegment {
   u32 base, limit;   ///< in bytes
   bool code, big, down;  ///< big: D/B; down: expand-down data
+  bool open = true, present = true;  ///< open: data may be written, code read
+  constexpr u32 rights() const { return (present ? 0x80u : 0u) | 0x71u | (code ? 8u : down ? 4u : 0u) | (open ? 2u : 0u) | (big ? 0x4000u : 0u); }
 };
 inline constexpr u32 kCodeBase16 = static_cast<u32>(kCode), kStackBase16 = static_cast<u32>(kStack) - 0x4000;
-inline constexpr std::array<LocalSegment, 7> kLocalSegments = {{
+inline constexpr std::array<LocalSegment, 12> kLocalSegments = {{
     {kCodeBase16, 0xffff, true, false, false},
     {static_cast<u32>(kData) - 0x1000, 0x3f7f, false, false, false},       // ends within the data's last page
     {static_cast<u32>(kData) + 0x1000, 0xffff, false, false, false},       // begins with the data's second page, ends with the read-only one
@@ -23,14 +25,28 @@ inline constexpr std::array<LocalSegment, 7> kLocalSegments = {{
     {static_cast<u32>(kData) - 0x2000, 0x2fff, false, false, true},        // from the data's second page on
     {static_cast<u32>(kData) - 0x2000, 0x4f7f, false, true, false},
     {static_cast<u32>(kData) - 0x2000, 0x2fff, false, true, true},
+    // Those that cases only load, or fail to.
+    {static_cast<u32>(kData), 0xffff, false, true, false, true, false},
+    {static_cast<u32>(kData), 0xffff, false, true, false, false},
+    {kCodeBase16, 0xffff, true, true, false, false},
+    {kCodeBase16, 0xffff, true, true, false},
+    {kCodeBase16, 0xffff, true, true, false, true, false},
 }};
+/// As the host's kernel makes it of a user_desc.
+constexpr u64 local_descriptor(unsigned n) {
+  const LocalSegment& l = kLocalSegments[n];
+  return (l.limit & 0xffff) | u64{l.base & 0xffffff} << 16 | u64{l.rights()} << 40 | u64{l.limit >> 16 & 15} << 48 | u64{l.base >> 24} << 56;
+}
+/// Linux's global table as far as programs can tell; 40H and 50H are system segments.
+inline constexpr u64 kGlobalTable[16] = {0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff, 0,
+                                         0x00008b000000206f, 0, 0x000082000000005f, 0};
 constexpr u16 local_selector(unsigned n) { return static_cast<u16>(n << 3 | 7); }
 
 constexpr cpu::Segment local_segment(unsigned n) {
   const LocalSegment& l = kLocalSegments[n];
   cpu::Segment s;
   s.base = l.base, s.limit = l.limit, s.sel = local_selector(n);
-  s.ar = (l.big ? 0x40f0u : 0x00f0u) | (l.code ? 0xbu : l.down ? 0x7u : 0x3u);  // readable or writable, accessed
+  s.ar = l.rights();
   return s;
 }
 /// `code`: 0, 1, 2 for 16, 32, 64 bits; `s`: cpu::ES to cpu::GS. Selectors of the global table are Linux's.

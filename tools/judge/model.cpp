@@ -5,8 +5,8 @@
 
 namespace vt::judge {
 namespace {
-constexpr u64 kPml4 = 0x1000, kPdpt = 0x2000, kPd = 0x3000, kPt = 0x4000, kHighPdpt = 0x5000, kHighPd = 0x6000, kIdt = 0x8000, kGdt = 0x9000, kTss = 0xa000, kStackTop = 0x18000, kHandlers = 0x20000;
-constexpr u16 kUserCs = 0x33, kUserSs = 0x2b, kKernelCs = 0x10;
+constexpr u64 kPml4 = 0x1000, kPdpt = 0x2000, kPd = 0x3000, kPt = 0x4000, kHighPdpt = 0x5000, kHighPd = 0x6000, kIdt = 0x8000, kGdt = 0x9000, kTss = 0xa000, kLdt = 0xb000, kStackTop = 0x18000, kHandlers = 0x20000;
+constexpr u16 kKernelCs = 0x10;
 constexpr u64 kHasError = 1u << 8 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17;
 }  // namespace
 
@@ -24,7 +24,8 @@ Model::Model() {
   };
   constexpr u64 kNoExecute = u64{1} << 63, kWritable = 2;
   area(kCode, kCodeSize, kWritable), area(kData, kDataSize, kWritable | kNoExecute), area(kReadOnly, kReadOnlySize, kNoExecute), area(kStack, kStackSize, kWritable | kNoExecute);
-  poke(kGdt + kKernelCs, 0x00af9b000000ffff), poke(kGdt + (kUserSs & ~7), 0x00cff3000000ffff), poke(kGdt + (kUserCs & ~7), 0x00affb000000ffff);
+  for (u64 n = 0; n < 16; ++n) poke(kGdt + 8 * n, kGlobalTable[n]);
+  for (unsigned n = 0; n < kLocalSegments.size(); ++n) poke(kLdt + u64{8} * n, local_descriptor(n));
   for (u64 v = 0; v < 256; ++v) {
     const u64 h = kSupervisor + kHandlers + 16 * v;
     poke(kIdt + 16 * v, (h & 0xffff) | u64{kKernelCs} << 16 | u64{v == 3 || v == 4 ? 0xee00u : 0x8e00u} << 32 | (h & 0xffff0000) << 32), poke(kIdt + 16 * v + 8, h >> 32);
@@ -39,6 +40,7 @@ Model::Model() {
   c.efer = cpu::efer::LME | cpu::efer::LMA | cpu::efer::SCE | cpu::efer::NXE;
   c.cr3 = kPml4, c.xcr0 = 7;
   c.gdtr = {kSupervisor + kGdt, 0x7f}, c.idtr = {kSupervisor + kIdt, 4095};
+  c.ldtr.base = kSupervisor + kLdt, c.ldtr.limit = 8 * kLocalSegments.size() - 1, c.ldtr.ar = 0x82, c.ldtr.sel = 0x50;
   c.tr.base = kSupervisor + kTss, c.tr.limit = 0x67, c.tr.ar = 0x8b;
 }
 Model::~Model() { mem_.remove_listener(&listener_); }
@@ -73,6 +75,7 @@ bool Model::run(const State& s, unsigned code_bytes, Outcome& o) {
   if (error) o.error = frame[0];
   std::memcpy(o.s.r, c.r, sizeof o.s.r);
   o.s.rip = frame[1], o.s.flags = frame[3], o.s.r[4] = frame[4];
+  for (unsigned k = 0; k < 6; ++k) o.selectors[k] = k == cpu::CS ? static_cast<u16>(frame[2]) : k == cpu::SS ? static_cast<u16>(frame[5]) : c.seg[k].sel;
   o.s.cw = c.fpu.cw, o.s.sw = c.fpu.sw, o.s.tags = c.fpu.tags, o.s.mxcsr = c.fpu.mxcsr;
   const unsigned now = c.fpu.sw >> 11 & 7;
   for (unsigned n = 0; n < 8; ++n) o.s.st[n] = {c.fpu.st[(now + n) & 7].m, c.fpu.st[(now + n) & 7].se};

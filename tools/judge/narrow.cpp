@@ -30,7 +30,8 @@ u64 Maker::narrow_stack_place() {
   else if (o_.one_in(16)) v += o_.below(4);
   if (code_ == 1) return v;
   v -= kStackBase16;
-  if (o_.one_in(40)) v = o_.below(24) - u64{12};                          // around the segment's end, nothing is there
+  // Around the segment's end nothing is there. (A far call to 64-bit code would push around address 0 there, which hosts do not get out of.)
+  if (!segments_ && o_.one_in(40)) v = o_.below(24) - u64{12};
   return (v & 0xffff) | (o_.one_in(4) ? u64{o_.below(0x10000)} << 16 : 0);  // SP is what counts
 }
 
@@ -106,8 +107,10 @@ void Maker::narrow_encode() {
   c_.memory_form = memory || p_.imm == Imm::mo;
   const bool lock = (d_.attrs & cpu::attr::lockable) && memory && o_.one_in(8);
   aligned_ = lock || name_ == "XCHG";
+  if (segments_) far_stack(o16() ? 2 : 4);
   std::vector<u8> tail;
   if (p_.modrm) tail = narrow_modrm(memory);
+  if (segments_ && p_.modrm) far_operand(memory, tail[0] & 7, target_linear_, o16() ? 2 : 4);
   if (p_.imm == Imm::mo) {
     const unsigned g = choose_segment(cpu::DS);
     target_ = narrow_place(g, a16());
@@ -142,10 +145,15 @@ void Maker::narrow_encode() {
 void Maker::narrow_immediate(Imm kind) {
   const u64 v = o_.integer();
   switch (kind) {
-    case Imm::none: case Imm::cp: break;
+    case Imm::none: break;
+    case Imm::cp: {
+      const u16 sel = selector(true);
+      little(far_offset(sel), o16() ? 2 : 4), little(sel, 2);
+      break;
+    }
     case Imm::ib: little(o_.one_in(2) ? o_.below(64) : v, 1); break;
     case Imm::cb: little(away(static_cast<i8>(v)), 1); break;
-    case Imm::iw: little(name_ == "RET" || name_ == "ENTER" ? v & 0x3ff8 : v, 2); break;
+    case Imm::iw: little(name_ == "RET" || name_ == "RETF" || name_ == "ENTER" ? v & 0x3ff8 : v, 2); break;
     case Imm::id: little(v, 4); break;
     case Imm::iz: case Imm::iv: little(v, o16() ? 2 : 4); break;
     case Imm::cz: little(away(static_cast<i64>(o_.below(4000)) - 2000), o16() ? 2 : 4); break;
@@ -177,7 +185,8 @@ std::vector<u8> Maker::narrow_modrm(bool memory) {
     const unsigned g = choose_segment(own);
     target_ = narrow_place(g, a16());
     if (bit_string && !o_.one_in(16)) target_ = offset_in(g, (g == cpu::SS && code_ == 0 ? kStack : kData) + kPage + 64 * o_.below(32), a16());
-    fill(linear_of(g, target_), 32, 96);
+    target_linear_ = linear_of(g, target_);
+    fill(target_linear_, 32, 96);
   };
   if (p_.vsib && !a16()) {
     const bool quad = p_.opcode & 1, faults = o_.one_in(8);

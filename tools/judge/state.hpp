@@ -31,6 +31,7 @@ struct State {
 struct Outcome {
   unsigned vector = 0;
   u64 error = 0, cr2 = 0;
+  u16 selectors[6] = {};  ///< by cpu::Seg
   State s;
 };
 struct Patch { u64 at; std::vector<u8> bytes; };
