@@ -50,7 +50,7 @@ def bits_of(source):
 
 def guests():
     """(name, source, bits) of every guest; a source built for both gets the bits in its name."""
-    sources = sorted(HERE.glob("*.cpp")) + [ROOT / "bench/bench.cpp"]
+    sources = sorted(HERE.glob("*.cpp")) + [ROOT / "bench/bench.cpp", ROOT / "bench/micro/micro.cpp"]
     for s in sources:
         bits = ["32", "64"] if s.stem == "bench" else bits_of(s)
         for b in bits:

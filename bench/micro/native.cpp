@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The microbenchmarks as a program of Linux: on one processor, the minimum of many short repetitions, one JSON object a line.
+//   native [--cpu N] [--seconds S] [--list] [NAME...]      S: for each row
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "rows.hpp"
+
+namespace {
+using namespace micro;
+using Clock = std::chrono::steady_clock;
+
+u8* pages(u64 size, bool large) {
+  void* p = mmap(nullptr, size + 2 * kMiB, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) { std::perror("native: mmap"); std::exit(1); }
+  u8* at = reinterpret_cast<u8*>((reinterpret_cast<u64>(p) + 2 * kMiB - 1) & ~(2 * kMiB - 1));
+  madvise(at, size, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  return at;
+}
+/// Whether the kernel has really given 2 MiB pages there.
+bool are_large(const u8* at) {
+  std::FILE* f = std::fopen("/proc/self/smaps", "r");
+  if (f == nullptr) return false;
+  char line[512];
+  bool here = false, yes = false;
+  while (std::fgets(line, sizeof line, f) != nullptr) {
+    unsigned long from, to;
+    if (std::sscanf(line, "%lx-%lx ", &from, &to) == 2) here = from <= reinterpret_cast<u64>(at) && reinterpret_cast<u64>(at) < to;
+    else if (unsigned long kib; here && std::sscanf(line, "AnonHugePages: %lu kB", &kib) == 1) yes = yes || kib * kKiB >= kArena;
+  }
+  std::fclose(f);
+  return yes;
+}
+std::string processor() {
+  std::FILE* f = std::fopen("/proc/cpuinfo", "r");
+  std::string name, family, model;
+  char line[4096];
+  while (f != nullptr && std::fgets(line, sizeof line, f) != nullptr) {
+    std::string s = line;
+    const auto colon = s.find(':');
+    if (colon == std::string::npos) break;                        // the first processor says it for all
+    std::string key = s.substr(0, s.find_last_not_of("\t ", colon - 1) + 1), value = s.substr(std::min(colon + 2, s.size() - 1));
+    value.erase(value.find_last_not_of("\n ") + 1);
+    if (key == "model name") name = value;
+    if (key == "cpu family") family = value;
+    if (key == "model") model = value;
+  }
+  if (f != nullptr) std::fclose(f);
+  return name + ", family " + family + " model " + model;
+}
+
+/// Core cycles of an operation. A chain of additions, one cycle each, is timed between the repetitions: the time stamp counter has a rate of its own, and
+/// that of the core may change.
+double measure(const Row& r, double seconds, double& rate) {
+  const Row& add = kRows[0];
+  const bool chain = r.run == run_chain;
+  const u64 n = chain && elements(r) > 65536 ? r.n : r.n * 4, longer = 5;   // a long chain takes its time anyway
+  if (r.setup != nullptr) r.setup(r);
+  r.run(warm_up(r) + 1, r);
+  u64 one = ~u64{0}, two = ~u64{0}, add_one = ~u64{0}, add_two = ~u64{0};
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  for (unsigned i = 0; i < 20 || Clock::now() < end; ++i) {
+    one = std::min(one, once(r, n));
+    two = std::min(two, once(r, longer * n));
+    add_one = std::min(add_one, once(add, 20));
+    add_two = std::min(add_two, once(add, 120));
+  }
+  rate = double(add_two - add_one) / 10000.0;                     // ticks of the counter in a cycle
+  return double(i64(two - one)) / double((longer - 1) * n * r.ops) / rate;
+}
+}  // namespace
+
+int main(int argc, char** argv) {
+  double seconds = 0.1;
+  int cpu = -1;
+  bool list = false;
+  std::vector<std::string> only;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--list") list = true;
+    else if (word == "--cpu" && i + 1 < argc) cpu = std::atoi(argv[++i]);
+    else if (word == "--seconds" && i + 1 < argc) seconds = std::atof(argv[++i]);
+    else if (word.starts_with("-")) { std::fprintf(stderr, "native: unknown option '%s'\nusage: native [--cpu N] [--seconds S] [--list] [NAME...]\n", word.c_str()); return 2; }
+    else only.push_back(word);
+  }
+  if (list) {
+    for (const Row& r : kRows) std::printf("{\"name\":\"%s\"}\n", r.name);
+    return 0;
+  }
+  if (cpu < 0) cpu = sched_getcpu();
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0) { std::fprintf(stderr, "native: no processor %d here\n", cpu); return 2; }
+
+  memory = {pages(kArena, false), pages(kArena, true), pages(kScratch, true)};
+  for (u8* window : {memory.small, memory.large})
+    for (u64 i = 0; i < kArena; i += kPage) window[i] = 1;
+  std::memset(memory.scratch, 0, kScratch);
+  const bool large = are_large(memory.large);
+  std::printf("{\"processor\":\"%s\",\"large_pages\":%s}\n", processor().c_str(), large ? "true" : "false");
+  for (const Row& r : kRows) {
+    if (!only.empty() && std::find(only.begin(), only.end(), r.name) == only.end()) continue;
+    if (r.place != Place::anywhere || r.run == nullptr || (r.large && !large)) {
+      std::printf("{\"name\":\"%s\",\"cycles\":null}\n", r.name);
+      continue;
+    }
+    double rate = 1;
+    const double cycles = measure(r, seconds, rate);
+    std::printf("{\"name\":\"%s\",\"cycles\":%.3f,\"tsc_per_cycle\":%.4f}\n", r.name, cycles, rate);
+    std::fflush(stdout);
+  }
+}
