@@ -57,24 +57,46 @@ std::string processor() {
   return name + ", family " + family + " model " + model;
 }
 
-/// Core cycles of an operation. A chain of additions, one cycle each, is timed between the repetitions: the time stamp counter has a rate of its own, and
-/// that of the core may change.
-double measure(const Row& r, double seconds, double& rate) {
-  const Row& add = kRows[0];
+/// Ticks of the counter for 10,000 cycles: a chain of additions, one cycle each. The counter has a rate of its own, that of the core changes, and a
+/// neighbour on the same core makes even this chain slower: never faster.
+constexpr u64 kAdditions = 100;
+double rate_now(double overhead) { return double(once(kRows[0], kAdditions)) - overhead; }
+double overhead_of_a_look() {
+  u64 one = ~u64{0}, two = ~u64{0};
+  for (unsigned i = 0; i < 4000; ++i) {
+    one = std::min(one, once(kRows[0], kAdditions / 4));
+    two = std::min(two, once(kRows[0], kAdditions));
+  }
+  return (4.0 * double(one) - double(two)) / 3.0;
+}
+/// Core cycles of an operation. Each repetition stands between two looks at the rate, and those count where both are the best that was seen: the core was
+/// at its fastest and alone. What disturbs makes times longer, so of those the shortest is taken.
+double measure(const Row& r, double seconds, double overhead, double& rate) {
+  struct Repetition { double one, two, rate; };
   const bool chain = r.run == run_chain;
-  const u64 n = chain && elements(r) > 65536 ? r.n : r.n * 4, longer = 5;   // a long chain takes its time anyway
+  const u64 n = chain && elements(r) > 65536 ? r.n : r.n * 8, longer = 3;   // a long chain takes its time anyway
   if (r.setup != nullptr) r.setup(r);
   r.run(warm_up(r) + 1, r);
-  u64 one = ~u64{0}, two = ~u64{0}, add_one = ~u64{0}, add_two = ~u64{0};
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  for (unsigned i = 0; i < 20 || Clock::now() < end; ++i) {
-    one = std::min(one, once(r, n));
-    two = std::min(two, once(r, longer * n));
-    add_one = std::min(add_one, once(add, 20));
-    add_two = std::min(add_two, once(add, 120));
+  std::vector<Repetition> all;
+  const auto begin = Clock::now();
+  std::size_t good = 0;
+  double best = 1e18;
+  for (bool go_on = true; go_on;) {
+    const double before = rate_now(overhead);
+    const double a = double(once(r, n)), b = double(once(r, longer * n));
+    const double worse = std::max(before, rate_now(overhead));
+    if (worse < best * 0.999) good = 0;
+    best = std::min(best, worse);
+    good += worse <= best * 1.001;
+    all.push_back({a, b, worse});
+    const double took = std::chrono::duration<double>(Clock::now() - begin).count();
+    go_on = took < seconds || (good < 20 && took < 5 * seconds + 0.1);
   }
-  rate = double(add_two - add_one) / 10000.0;                     // ticks of the counter in a cycle
-  return double(i64(two - one)) / double((longer - 1) * n * r.ops) / rate;
+  double one = 1e18, two = 1e18;
+  for (const Repetition& x : all)
+    if (x.rate <= best * 1.001) one = std::min(one, x.one), two = std::min(two, x.two);
+  rate = best / (100.0 * kAdditions);
+  return (two - one) / rate / double((longer - 1) * n * r.ops);
 }
 }  // namespace
 
@@ -107,6 +129,7 @@ int main(int argc, char** argv) {
   std::memset(memory.scratch, 0, kScratch);
   const bool large = are_large(memory.large);
   std::printf("{\"processor\":\"%s\",\"large_pages\":%s}\n", processor().c_str(), large ? "true" : "false");
+  const double overhead = overhead_of_a_look();
   for (const Row& r : kRows) {
     if (!only.empty() && std::find(only.begin(), only.end(), r.name) == only.end()) continue;
     if (r.place != Place::anywhere || r.run == nullptr || (r.large && !large)) {
@@ -114,7 +137,7 @@ int main(int argc, char** argv) {
       continue;
     }
     double rate = 1;
-    const double cycles = measure(r, seconds, rate);
+    const double cycles = measure(r, seconds, overhead, rate);
     std::printf("{\"name\":\"%s\",\"cycles\":%.3f,\"tsc_per_cycle\":%.4f}\n", r.name, cycles, rate);
     std::fflush(stdout);
   }

@@ -105,7 +105,7 @@ constexpr Row kRows[] = {
   LOOP("pshufb", ONES, 12, 8, EIGHT_XMM("pshufb"), 20),
   LOOP("movaps-load", "", 12, 8, "movaps (%%rdi), %%xmm0\n movaps 16(%%rdi), %%xmm1\n movaps 32(%%rdi), %%xmm2\n movaps 48(%%rdi), %%xmm3\n"
        "movaps 64(%%rdi), %%xmm4\n movaps 80(%%rdi), %%xmm5\n movaps 96(%%rdi), %%xmm6\n movaps 112(%%rdi), %%xmm7", 20),
-  LOOP("push-pop", "", 48, 2, "push %%rax\n pop %%rcx", 20),
+  LOOP("push-pop", "", 48, 1, "push %%rax\n pop %%rcx", 20),
   LOOP("not-taken", "test %%rbx, %%rbx", 50, 1, "jz 771b\n .byte 0x66, 0x90", 20),
   LOOP("compare-and-branch", "", 50, 1, "cmp %%rax, %%rdi\n jz 771b", 20),
   LOOP("taken", "", 50, 1, "jmp 774f\n .p2align 4\n774:", 20),
