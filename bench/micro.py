@@ -4,10 +4,10 @@
 
     bench/micro.py --timing core                     # runs both; a table: native, modelled, error, and the anchor where there is one
     bench/micro.py --timing events,core --only '^(chain|loop)' --markdown
-    bench/micro.py --keep-native figures.json        # runs the native program alone and keeps its figures (with those that FILE has: the smaller of each)
+    bench/micro.py --keep-native figures.json        # runs the native program alone and keeps its figures (besides those that FILE has)
     bench/micro.py --native-from figures.json --timing core --gate
 
-Native figures are those of the processor that this runs on, which is named; a noisy machine gives too much, never too little, so more --passes help.
+Native figures are those of the processor that this runs on, which is named; on a noisy machine more --passes help: their lower quartile counts.
 Rows that need the machine's rights (VMX, EPT) have no native figure. Without --timing the guest runs under `flat`, one cycle a step, which tests the
 guest and nothing else. bench/micro/anchors.json has what is known of a measured core, and how near each row shall come (--gate: status 1 if one does not)."""
 import argparse
@@ -65,17 +65,20 @@ def build_native(build):
     return program
 
 
-def smaller(a, b):
-    return {k: min((v for v in (a.get(k), b.get(k)) if v is not None), default=None) for k in {**a, **b}}
-
-
 def run_native(build, names, args):
+    """-> ({name: figures of the passes}, what the program says of the processor)."""
     program = build_native(build)
     figures, about = {}, {}
     for _ in range(args.passes):
         rows, about = rows_of(sh([program, "--seconds", args.seconds, *(["--cpu", args.cpu] if args.cpu is not None else []), *names], "the native program"))
-        figures = smaller(figures, rows)
+        for name, v in rows.items():
+            figures.setdefault(name, []).extend([] if v is None else [v])
     return figures, about
+
+
+def typical(figures):
+    """Others on the machine make most passes too long, chance makes a rare one too short: the lower quartile of the passes. {name: value or None}"""
+    return {name: sorted(v)[(len(v) - 1) // 4] if v else None for name, v in figures.items()}
 
 
 def run_guest(build, model, names, args):
@@ -171,7 +174,7 @@ def main():
     ap.add_argument("--native-from", metavar="FILE", help="native figures that were kept, instead of running the program")
     ap.add_argument("--keep-native", metavar="FILE", help="run the native program alone and keep its figures")
     ap.add_argument("--no-native", action="store_true", help="only the guest")
-    ap.add_argument("--passes", type=int, default=2, help="runs of the native program, of which the smallest figures count (2)")
+    ap.add_argument("--passes", type=int, default=2, help="runs of the native program, of whose figures the lower quartile counts (2)")
     ap.add_argument("--seconds", default="0.1", help="for each row and pass (0.1)")
     ap.add_argument("--cpu", help="which processor the native program stays on")
     ap.add_argument("--build", default=str(ROOT / "build"))
@@ -197,7 +200,7 @@ def main():
                 old = json.loads(file.read_text())
                 if old["processor"] != about["processor"]:
                     raise Failed(f"{file} has figures of another processor: {old['processor']}, here: {about['processor']}")
-                rows = smaller(old["rows"], rows)
+                rows = {n: old["rows"].get(n, []) + rows.get(n, []) for n in {**old["rows"], **rows}}
             text = ",\n".join(f"    {json.dumps(n)}: {json.dumps(rows[n])}" for n in all_names if n in rows)
             file.write_text(f'{{\n  "schema": "vitrine.micro-native/1",\n  "processor": {json.dumps(about["processor"])},\n  "rows": {{\n{text}\n  }}\n}}\n')
             print(f"micro: {len(rows)} rows of {about['processor']} in {file}", file=sys.stderr)
@@ -205,10 +208,10 @@ def main():
         native, processor = {}, None
         if args.native_from:
             kept = json.loads(pathlib.Path(args.native_from).read_text())
-            native, processor = kept["rows"], kept["processor"]
+            native, processor = typical(kept["rows"]), kept["processor"]
         elif not args.no_native:
-            native, about = run_native(build, run_only, args)
-            processor = about["processor"]
+            figures, about = run_native(build, run_only, args)
+            native, processor = typical(figures), about["processor"]
         models = {m: with_derived(run_guest(build, m, run_only, args)) for m in args.timing.split(",") if m}
     except (Failed, OSError, KeyError, json.JSONDecodeError, re.error) as e:
         print(f"micro: error: {e}", file=sys.stderr)

@@ -92,11 +92,12 @@ double measure(const Row& r, double seconds, double overhead, double& rate) {
     const double took = std::chrono::duration<double>(Clock::now() - begin).count();
     go_on = took < seconds || (good < 20 && took < 5 * seconds + 0.1);
   }
+  std::sort(all.begin(), all.end(), [](auto& x, auto& y) { return x.rate < y.rate; });
   double one = 1e18, two = 1e18;
-  for (const Repetition& x : all)
-    if (x.rate <= best * 1.001) one = std::min(one, x.one), two = std::min(two, x.two);
+  for (std::size_t i = 0; i < all.size() && (i < 10 || all[i].rate <= best * 1.001); ++i)
+    one = std::min(one, all[i].one / all[i].rate), two = std::min(two, all[i].two / all[i].rate);
   rate = best / (100.0 * kAdditions);
-  return (two - one) / rate / double((longer - 1) * n * r.ops);
+  return (two - one) * (100.0 * kAdditions) / double((longer - 1) * n * r.ops);
 }
 }  // namespace
 
