@@ -86,30 +86,13 @@ u64 make_ept(bool large) {
   return a_of(pml4) | 6 | 3 << 3;
 }
 
-/// The guest's state is that of this program itself.
 void write_state() {
-  struct [[gnu::packed]] { u16 limit; u64 base; } idtr;
-  asm volatile("sidt %0" : "=m"(idtr));
-  const u16 selectors[] = {kData2, kCode64, kData2, kData2, 0, 0, 0, kTss};
-  const u32 rights[] = {0xc093, 0xa09b, 0xc093, 0xc093, 0x10000, 0x10000, 0x10000, 0x8b};
-  for (u32 i = 0; i < 8; ++i) {
-    vmwrite(GUEST_ES + 2 * i, selectors[i]);
-    vmwrite(LIMIT_ES + 2 * i, i == 7 ? 103 : ~0u);
-    vmwrite(AR_ES + 2 * i, rights[i]);
-    vmwrite(BASE_ES + 2 * i, i == 7 ? a_of(rt_tss) : 0);
-  }
-  vmwrite(HOST_CS, kCode64);
-  vmwrite(HOST_TR, kTss);
-  for (u32 f : (const u32[]){HOST_ES, HOST_SS, HOST_DS}) vmwrite(f, kData2);
-  struct { u32 field; u64 value; } const values[] = {
-      {BASE_GDTR, a_of(rt_gdt)}, {LIMIT_GDTR, 511}, {BASE_IDTR, idtr.base}, {LIMIT_IDTR, idtr.limit}, {GUEST_CR0, cr0()}, {GUEST_CR3, cr3()}, {GUEST_CR4, cr4()},
-      {GUEST_DR7, 0x400}, {VMCS_LINK, ~u64{0}}, {GUEST_EFER, rdmsr(0xc0000080)}, {GUEST_RFLAGS, 2}, {HOST_CR0, cr0()}, {HOST_CR3, cr3()}, {HOST_CR4, cr4()},
-      {HOST_TR_BASE, a_of(rt_tss)}, {HOST_GDTR_BASE, a_of(rt_gdt)}, {HOST_IDTR_BASE, idtr.base}, {HOST_EFER, rdmsr(0xc0000080)}, {HOST_RIP, a_of(micro_exit)},
-      // EPT, VPID where there is one; 64 bits on both sides, EFER loaded
-      {PIN_CONTROLS, adjust(pin_caps(), 0)}, {PRIMARY_CONTROLS, adjust(primary_caps(), 1u << 31)}, {SECONDARY_CONTROLS, adjust(secondary_caps(), 1u << 1 | 1u << 5)},
-      {EXIT_CONTROLS, adjust(exit_caps(), 1u << 9 | 1u << 20 | 1u << 21)}, {ENTRY_CONTROLS, adjust(entry_caps(), 1u << 9 | 1u << 15)},
-  };
-  for (const auto& v : values) vmwrite(v.field, v.value);
+  write_world(micro_exit);
+  vmwrite(PIN_CONTROLS, adjust(pin_caps(), 0));
+  vmwrite(PRIMARY_CONTROLS, adjust(primary_caps(), 1u << 31));
+  vmwrite(SECONDARY_CONTROLS, adjust(secondary_caps(), 1u << 1 | 1u << 5));               // EPT, and VPID where there is one
+  vmwrite(EXIT_CONTROLS, adjust(exit_caps(), 1u << 9 | 1u << 20 | 1u << 21));             // 64 bits on both sides, EFER loaded
+  vmwrite(ENTRY_CONTROLS, adjust(entry_caps(), 1u << 9 | 1u << 15));
   if ((vmread(SECONDARY_CONTROLS) >> 5 & 1) != 0) vmwrite(VPID, 1);
 }
 void start_vmx() {

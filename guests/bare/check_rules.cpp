@@ -177,29 +177,7 @@ u32 dma_read(u64 from) {   // -> STATUS: 2 done, 4 refused
 }
 
 void vmcs_state() {
-  u64 gdt = a_of(rt_gdt);
-  struct [[gnu::packed]] { u16 limit; u64 base; } idtr;
-  asm volatile("sidt %0" : "=m"(idtr));
-  const u16 selectors[] = {kData2, kCode64, kData2, kData2, 0, 0, 0, kTss};
-  const u32 rights[] = {0xc093, 0xa09b, 0xc093, 0xc093, 0x10000, 0x10000, 0x10000, 0x8b};
-  for (u32 i = 0; i < 8; ++i) {
-    vmwrite(GUEST_ES + 2 * i, selectors[i]);
-    vmwrite(LIMIT_ES + 2 * i, i == 7 ? 103 : ~0u);
-    vmwrite(AR_ES + 2 * i, rights[i]);
-    vmwrite(BASE_ES + 2 * i, i == 7 ? a_of(rt_tss) : 0);
-  }
-  vmwrite(BASE_GDTR, gdt); vmwrite(LIMIT_GDTR, 511);
-  vmwrite(BASE_IDTR, idtr.base); vmwrite(LIMIT_IDTR, idtr.limit);
-  vmwrite(GUEST_CR0, cr0()); vmwrite(GUEST_CR3, cr3()); vmwrite(GUEST_CR4, cr4());
-  vmwrite(CR0_SHADOW, cr0()); vmwrite(CR4_SHADOW, cr4());
-  vmwrite(GUEST_DR7, 0x400); vmwrite(VMCS_LINK, ~u64{0});
-  vmwrite(GUEST_EFER, rdmsr(0xc0000080)); vmwrite(GUEST_PAT, rdmsr(0x277));
-  for (u32 f : (const u32[]){HOST_ES, HOST_SS, HOST_DS}) vmwrite(f, kData2);
-  vmwrite(HOST_CS, kCode64); vmwrite(HOST_TR, kTss);
-  vmwrite(HOST_CR0, cr0()); vmwrite(HOST_CR3, cr3()); vmwrite(HOST_CR4, cr4());
-  vmwrite(HOST_TR_BASE, a_of(rt_tss)); vmwrite(HOST_GDTR_BASE, gdt); vmwrite(HOST_IDTR_BASE, idtr.base);
-  vmwrite(HOST_EFER, rdmsr(0xc0000080)); vmwrite(HOST_PAT, rdmsr(0x277));
-  vmwrite(HOST_RIP, a_of(vmx_exit_entry));
+  write_world(vmx_exit_entry);
   vmwrite(PIN_CONTROLS, adjust(pin_caps(), 0));
   vmwrite(PRIMARY_CONTROLS, adjust(primary_caps(), 1u << 7 | 1u << 31));
   vmwrite(SECONDARY_CONTROLS, adjust(secondary_caps(), 1u << 1));

@@ -123,33 +123,7 @@ void make_ept() {
 u64 eptp() { return a_of(ept_pml4) | 6 | 3 << 3; }
 
 void write_state() {
-  u64 gdt = a_of(rt_gdt);
-  struct [[gnu::packed]] { u16 limit; u64 base; } idtr;
-  asm volatile("sidt %0" : "=m"(idtr));
-  const u16 selectors[] = {kData2, kCode64, kData2, kData2, 0, 0, 0, kTss};
-  const u32 rights[] = {0xc093, 0xa09b, 0xc093, 0xc093, 0x10000, 0x10000, 0x10000, 0x8b};
-  for (u32 i = 0; i < 8; ++i) {
-    vmwrite(GUEST_ES + 2 * i, selectors[i]);
-    vmwrite(LIMIT_ES + 2 * i, i == 7 ? 103 : ~0u);
-    vmwrite(AR_ES + 2 * i, rights[i]);
-    vmwrite(BASE_ES + 2 * i, i == 7 ? a_of(rt_tss) : 0);
-  }
-  vmwrite(BASE_GDTR, gdt); vmwrite(LIMIT_GDTR, 511);
-  vmwrite(BASE_IDTR, idtr.base); vmwrite(LIMIT_IDTR, idtr.limit);
-  vmwrite(GUEST_CR0, cr0()); vmwrite(GUEST_CR3, cr3()); vmwrite(GUEST_CR4, cr4());
-  vmwrite(CR0_MASK, 0); vmwrite(CR4_MASK, 0); vmwrite(CR0_SHADOW, cr0()); vmwrite(CR4_SHADOW, cr4());
-  vmwrite(GUEST_DR7, 0x400); vmwrite(GUEST_DEBUGCTL, 0); vmwrite(PENDING_DEBUG, 0);
-  vmwrite(VMCS_LINK, ~u64{0});
-  vmwrite(GUEST_EFER, rdmsr(0xc0000080)); vmwrite(GUEST_PAT, rdmsr(0x277));
-  vmwrite(GUEST_SYSENTER_CS, 0); vmwrite(GUEST_SYSENTER_ESP, 0); vmwrite(GUEST_SYSENTER_EIP, 0);
-  for (u32 f : (const u32[]){HOST_ES, HOST_SS, HOST_DS}) vmwrite(f, kData2);
-  vmwrite(HOST_CS, kCode64); vmwrite(HOST_FS, 0); vmwrite(HOST_GS, 0); vmwrite(HOST_TR, kTss);
-  vmwrite(HOST_CR0, cr0()); vmwrite(HOST_CR3, cr3()); vmwrite(HOST_CR4, cr4());
-  vmwrite(HOST_FS_BASE, 0); vmwrite(HOST_GS_BASE, 0); vmwrite(HOST_TR_BASE, a_of(rt_tss));
-  vmwrite(HOST_GDTR_BASE, gdt); vmwrite(HOST_IDTR_BASE, idtr.base);
-  vmwrite(HOST_SYSENTER_CS, 0); vmwrite(HOST_SYSENTER_ESP, 0); vmwrite(HOST_SYSENTER_EIP, 0);
-  vmwrite(HOST_EFER, rdmsr(0xc0000080)); vmwrite(HOST_PAT, rdmsr(0x277));
-  vmwrite(HOST_RIP, a_of(vmx_exit_entry));
+  write_world(vmx_exit_entry);
   // controls: HLT and MSR and I/O bitmaps; EPT; 64-bit host and guest
   primary_base = adjust(primary_caps(), 1u << 7 | 1u << 25 | 1u << 28 | 1u << 31);
   secondary_base = adjust(secondary_caps(), 1u << 1 | 1u << 3);

@@ -66,4 +66,35 @@ inline u64 primary_caps() { return vmx_true(0x482, 0x48e); }
 inline u64 exit_caps() { return vmx_true(0x483, 0x48f); }
 inline u64 entry_caps() { return vmx_true(0x484, 0x490); }
 inline u64 secondary_caps() { return can(primary_caps(), 1u << 31) ? rdmsr(0x48b) : 0; }
+
+/// Guest and host state of the current VMCS: this very program on both sides, its exits to that address. Controls, RIP and RSP of the guest are the caller's.
+inline void write_world(const void* exits_to) {
+  struct [[gnu::packed]] { u16 limit; u64 base; } idtr;
+  asm volatile("sidt %0" : "=m"(idtr));
+  const u64 gdt = reinterpret_cast<u64>(rt_gdt), tss = reinterpret_cast<u64>(rt_tss), efer = rdmsr(0xc0000080), pat = rdmsr(0x277);
+  const u16 selectors[] = {kData2, kCode64, kData2, kData2, 0, 0, 0, kTss};
+  const u32 rights[] = {0xc093, 0xa09b, 0xc093, 0xc093, 0x10000, 0x10000, 0x10000, 0x8b};
+  for (u32 i = 0; i < 8; ++i) {
+    vmwrite(GUEST_ES + 2 * i, selectors[i]);
+    vmwrite(LIMIT_ES + 2 * i, i == 7 ? 103 : ~0u);
+    vmwrite(AR_ES + 2 * i, rights[i]);
+    vmwrite(BASE_ES + 2 * i, i == 7 ? tss : 0);
+  }
+  vmwrite(BASE_GDTR, gdt); vmwrite(LIMIT_GDTR, 511);
+  vmwrite(BASE_IDTR, idtr.base); vmwrite(LIMIT_IDTR, idtr.limit);
+  vmwrite(GUEST_CR0, cr0()); vmwrite(GUEST_CR3, cr3()); vmwrite(GUEST_CR4, cr4());
+  vmwrite(CR0_MASK, 0); vmwrite(CR4_MASK, 0); vmwrite(CR0_SHADOW, cr0()); vmwrite(CR4_SHADOW, cr4());
+  vmwrite(GUEST_RFLAGS, 2); vmwrite(GUEST_DR7, 0x400); vmwrite(GUEST_DEBUGCTL, 0); vmwrite(PENDING_DEBUG, 0);
+  vmwrite(VMCS_LINK, ~u64{0});
+  vmwrite(GUEST_EFER, efer); vmwrite(GUEST_PAT, pat);
+  vmwrite(GUEST_SYSENTER_CS, 0); vmwrite(GUEST_SYSENTER_ESP, 0); vmwrite(GUEST_SYSENTER_EIP, 0);
+  for (u32 f : (const u32[]){HOST_ES, HOST_SS, HOST_DS}) vmwrite(f, kData2);
+  vmwrite(HOST_CS, kCode64); vmwrite(HOST_FS, 0); vmwrite(HOST_GS, 0); vmwrite(HOST_TR, kTss);
+  vmwrite(HOST_CR0, cr0()); vmwrite(HOST_CR3, cr3()); vmwrite(HOST_CR4, cr4());
+  vmwrite(HOST_FS_BASE, 0); vmwrite(HOST_GS_BASE, 0); vmwrite(HOST_TR_BASE, tss);
+  vmwrite(HOST_GDTR_BASE, gdt); vmwrite(HOST_IDTR_BASE, idtr.base);
+  vmwrite(HOST_SYSENTER_CS, 0); vmwrite(HOST_SYSENTER_ESP, 0); vmwrite(HOST_SYSENTER_EIP, 0);
+  vmwrite(HOST_EFER, efer); vmwrite(HOST_PAT, pat);
+  vmwrite(HOST_RIP, reinterpret_cast<u64>(exits_to));
+}
 }  // namespace vmx
