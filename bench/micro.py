@@ -120,8 +120,10 @@ def table(lines, markdown):
     return "\n".join("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, width))).rstrip() for r in lines)
 
 
-def mean(values):
-    return sum(values) / len(values) if values else None
+def mean_error(names, rows, reference):
+    """Of those that have both figures, without sign."""
+    errors = [abs(e) for n in names if (e := error(rows.get(n), reference.get(n))) is not None]
+    return sum(errors) / len(errors) if errors else None
 
 
 def report(native, models, anchors, names, markdown):
@@ -143,14 +145,14 @@ def report(native, models, anchors, names, markdown):
         for g, members in [*groups.items(), ("all", names)]:
             line = [title(g) if g != "all" else g, str(sum(native.get(n) is not None for n in members))]
             for rows in models.values():
-                line.append(text_of(mean([abs(e) for n in members if (e := error(rows.get(n), native.get(n))) is not None]), 1, "%"))
+                line.append(text_of(mean_error(members, rows, native), 1, "%"))
             if line[1] != "0":
                 lines.append(line)
         out += "\n\n" + table(lines, markdown)
     known = [n for n in names if n in anchors]
     if known and models:
         out += "\n\n" + "; ".join(f"{m}: mean error against the {len(known)} anchors "
-                                  f"{text_of(mean([abs(e) for n in known if (e := error(rows.get(n), anchors[n]['cycles'])) is not None]), 1, '%')}" for m, rows in models.items())
+                                  f"{text_of(mean_error(known, rows, {n: anchors[n]['cycles'] for n in known}), 1, '%')}" for m, rows in models.items())
     return out
 
 
@@ -219,9 +221,9 @@ def main():
     native = with_derived(native)
     bad = gates(native, models, anchors, names) if args.gate else []
     if args.json:
-        print(json.dumps({"schema": "vitrine.micro/1", "processor": processor, "profile": args.profile, "rows": [
-            {"name": n, "native": native.get(n), **{m: rows.get(n) for m, rows in models.items()}, "anchor": anchors["rows"].get(n, {}).get("cycles")} for n in names],
-            "gates": bad}, indent=2))
+        rows = [{"name": n, "native": native.get(n), **{m: rows.get(n) for m, rows in models.items()},
+                 "anchor": anchors["rows"].get(n, {}).get("cycles")} for n in names]
+        print(json.dumps({"schema": "vitrine.micro/1", "processor": processor, "profile": args.profile, "rows": rows, "gates": bad}, indent=2))
     else:
         if processor:
             print(f"native: {processor}\n")

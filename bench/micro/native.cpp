@@ -111,8 +111,11 @@ int main(int argc, char** argv) {
     if (word == "--list") list = true;
     else if (word == "--cpu" && i + 1 < argc) cpu = std::atoi(argv[++i]);
     else if (word == "--seconds" && i + 1 < argc) seconds = std::atof(argv[++i]);
-    else if (word.starts_with("-")) { std::fprintf(stderr, "native: unknown option '%s'\nusage: native [--cpu N] [--seconds S] [--list] [NAME...]\n", word.c_str()); return 2; }
-    else only.push_back(word);
+    else if (!word.starts_with("-")) only.push_back(word);
+    else {
+      std::fprintf(stderr, "native: unknown option '%s'\nusage: native [--cpu N] [--seconds S] [--list] [NAME...]\n", word.c_str());
+      return 2;
+    }
   }
   if (list) {
     for (const Row& r : kRows) std::printf("{\"name\":\"%s\"}\n", r.name);

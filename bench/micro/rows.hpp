@@ -17,7 +17,8 @@ namespace micro {
              "movapd %%xmm0, %%xmm5\n movapd %%xmm0, %%xmm6\n movapd %%xmm0, %%xmm7\n movapd %%xmm0, %%xmm8\n"
 #define OTHER(group, name, prepare, count, body, n) {group "." name, nullptr, MICRO_LOOP(prepare, count, body), count, n, n}
 #define STRING(name, op, bytes, n) \
-  {"string." name, nullptr, MICRO_LOOP("mov %%rdi, %%r9\n lea 0x18800(%%rdi), %%r8\n", 1, "mov %%r8, %%rdi\n mov %%r9, %%rsi\n mov %%rbx, %%rcx\n rep " op), 1, n, n, 1, bytes}
+  {"string." name, nullptr, MICRO_LOOP("mov %%rdi, %%r9\n lea 0x18800(%%rdi), %%r8\n", 1, \
+                                       "mov %%r8, %%rdi\n mov %%r9, %%rsi\n mov %%rbx, %%rcx\n rep " op), 1, n, n, 1, bytes}
 // Chains of pointers through memory.
 #define LINES(name, bytes, is_large) {name, setup_chain, run_chain, 16, 128, 0, bytes, kLine, is_large}
 #define PAGES(name, bytes, stride, is_large, where) {name, setup_chain, run_chain, 16, 128, 0, bytes, stride, is_large, where}
@@ -66,7 +67,8 @@ constexpr Row kRows[] = {
   CHAIN("addsd", ONES, 100, "addsd %%xmm8, %%xmm0", 20),
   CHAIN("mulsd", ONES, 100, "mulsd %%xmm8, %%xmm0", 20),
   CHAIN("divsd", ONES "mov $3, %%ecx\n cvtsi2sd %%rcx, %%xmm0\n", 50, "divsd %%xmm8, %%xmm0", 10),
-  CHAIN("divsd-inexact", ONES "mov $3, %%ecx\n cvtsi2sd %%rcx, %%xmm8\n divsd %%xmm8, %%xmm0\n movapd %%xmm0, %%xmm8", 50, "divsd %%xmm8, %%xmm0\n mulsd %%xmm8, %%xmm0", 10),
+  CHAIN("divsd-inexact", ONES
+        "mov $3, %%ecx\n cvtsi2sd %%rcx, %%xmm8\n divsd %%xmm8, %%xmm0\n movapd %%xmm0, %%xmm8", 50, "divsd %%xmm8, %%xmm0\n mulsd %%xmm8, %%xmm0", 10),
   CHAIN("sqrtsd", ONES "mov $3, %%ecx\n cvtsi2sd %%rcx, %%xmm0\n", 50, "sqrtsd %%xmm0, %%xmm0", 10),
   CHAIN("cvt", "", 50, "cvtsi2sd %%rax, %%xmm0\n cvttsd2si %%xmm0, %%rax", 20),
   CHAIN("movq", "", 50, "movq %%rax, %%xmm0\n movq %%xmm0, %%rax", 20),
@@ -83,7 +85,8 @@ constexpr Row kRows[] = {
 
   LOOP("add", "", 12, 8, EIGHT("add", "%%rbx"), 20),
   LOOP("move", "", 12, 8, EIGHT("mov", "%%rbx"), 20),
-  LOOP("zero", "", 12, 8, "xor %%eax, %%eax\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n xor %%r8d, %%r8d\n xor %%r9d, %%r9d\n xor %%r10d, %%r10d\n xor %%r11d, %%r11d\n xor %%esi, %%esi", 20),
+  LOOP("zero", "", 12, 8, "xor %%eax, %%eax\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n xor %%r8d, %%r8d\n"
+       "xor %%r9d, %%r9d\n xor %%r10d, %%r10d\n xor %%r11d, %%r11d\n xor %%esi, %%esi", 20),
   LOOP("nop", "", 100, 1, "nop", 20),
   LOOP("lea2", "", 12, 8, EIGHT("lea", "(%%rdi,%%rbx)"), 20),
   LOOP("shl", "", 12, 8, EIGHT("shl", "$3"), 20),
@@ -170,7 +173,8 @@ constexpr Row kRows[] = {
   PAGES("pages4k.3072", 3072 * kPage, kPage, false, Place::anywhere), PAGES("pages4k.4096", 4096 * kPage, kPage, false, Place::anywhere),
   PAGES("pages4k.16384", 16384 * kPage, kPage, false, Place::anywhere), PAGES("pages4k.65536", 65536 * kPage, kPage, false, Place::anywhere),
   PAGES("pages2m.16", 32 * kMiB, 2 * kMiB, true, Place::anywhere), PAGES("pages2m.32", 64 * kMiB, 2 * kMiB, true, Place::anywhere),
-  PAGES("pages2m.64", 128 * kMiB, 2 * kMiB, true, Place::anywhere), PAGES("pages2m.128", 256 * kMiB, 2 * kMiB, true, Place::anywhere),
+  PAGES("pages2m.64", 128 * kMiB, 2 * kMiB, true, Place::anywhere), PAGES("pages2m.96", 192 * kMiB, 2 * kMiB, true, Place::anywhere),
+  PAGES("pages2m.128", 256 * kMiB, 2 * kMiB, true, Place::anywhere),
 
   UNDER("ept4k", Place::ept4k),
   UNDER("ept2m", Place::ept2m),
