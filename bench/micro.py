@@ -44,13 +44,15 @@ def sh(command, what, **more):
 
 
 def rows_of(text):
-    """-> ({name: cycles or None}, what the other objects say)."""
-    rows, about = {}, {}
+    """-> ({name: cycles or None}, what the other objects say; "disturbed": names of rows that the program says were)."""
+    rows, about = {}, {"disturbed": set()}
     for line in text.replace("\r", "").splitlines():
         if line.startswith("{"):
             o = json.loads(line)
             if "name" in o:
                 rows[o["name"]] = o.get("cycles")
+                if o.get("quiet") is False:
+                    about["disturbed"].add(o["name"])
             else:
                 about.update(o)
     return rows, about
@@ -66,14 +68,16 @@ def build_native(build):
 
 
 def run_native(build, names, args):
-    """-> ({name: figures of the passes}, what the program says of the processor)."""
+    """-> ({name: figures of the passes}, what the program says of the processor). Disturbed figures only where a row has no others."""
     program = build_native(build)
-    figures, about = {}, {}
+    figures, disturbed, about = {}, {}, {}
     for _ in range(args.passes):
         rows, about = rows_of(sh([program, "--seconds", args.seconds, *(["--cpu", args.cpu] if args.cpu is not None else []), *names], "the native program"))
         for name, v in rows.items():
-            figures.setdefault(name, []).extend([] if v is None else [v])
-    return figures, about
+            figures.setdefault(name, [])
+            if v is not None:
+                (disturbed if name in about["disturbed"] else figures).setdefault(name, []).append(v)
+    return {name: v or disturbed.get(name, []) for name, v in figures.items()}, about
 
 
 def typical(figures):

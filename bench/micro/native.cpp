@@ -60,6 +60,7 @@ std::string processor() {
 /// Ticks of the counter for 10,000 cycles: a chain of additions, one cycle each. The counter has a rate of its own, that of the core changes, and a
 /// neighbour on the same core makes even this chain slower: never faster.
 constexpr u64 kAdditions = 100;
+constexpr double kSame = 0.0005;
 double rate_now(double overhead) { return double(once(kRows[0], kAdditions)) - overhead; }
 double overhead_of_a_look() {
   u64 one = ~u64{0}, two = ~u64{0};
@@ -70,8 +71,9 @@ double overhead_of_a_look() {
   return (4.0 * double(one) - double(two)) / 3.0;
 }
 /// Core cycles of an operation. Each repetition stands between two looks at the rate, and those count where both are the best that was seen: the core was
-/// at its fastest and alone. What disturbs makes times longer, so of those the shortest is taken.
-double measure(const Row& r, double seconds, double overhead, double& rate) {
+/// at its fastest and alone. What disturbs makes times longer, so of those the shortest is taken. Where the best rate was not seen often, it may have been
+/// that of a core that was never alone: then `quiet` is false.
+double measure(const Row& r, double seconds, double overhead, double& rate, bool& quiet) {
   struct Repetition { double one, two, rate; };
   // Repetitions must be shorter than a neighbour's interruptions. A chain goes on where it was, so even few steps see all of it in time.
   const u64 n = r.run != run_chain ? r.n * 8 : elements(r) > 4096 ? r.n / 4 : r.n * 2, longer = 3;
@@ -85,18 +87,19 @@ double measure(const Row& r, double seconds, double overhead, double& rate) {
     const double before = rate_now(overhead);
     const double a = double(once(r, n)), b = double(once(r, longer * n));
     const double worse = std::max(before, rate_now(overhead));
-    if (worse < best * 0.999) good = 0;
+    if (worse < best * (1 - kSame)) good = 0;
     best = std::min(best, worse);
-    good += worse <= best * 1.001;
+    good += worse <= best * (1 + kSame);
     all.push_back({a, b, worse});
     const double took = std::chrono::duration<double>(Clock::now() - begin).count();
     go_on = took < seconds || (good < 20 && took < 5 * seconds + 0.1);
   }
   std::sort(all.begin(), all.end(), [](auto& x, auto& y) { return x.rate < y.rate; });
   double one = 1e18, two = 1e18;
-  for (std::size_t i = 0; i < all.size() && (i < 10 || all[i].rate <= best * 1.001); ++i)
+  for (std::size_t i = 0; i < all.size() && (i < 10 || all[i].rate <= best * (1 + kSame)); ++i)
     one = std::min(one, all[i].one / all[i].rate), two = std::min(two, all[i].two / all[i].rate);
   rate = best / (100.0 * kAdditions);
+  quiet = good >= 20;
   return (two - one) * (100.0 * kAdditions) / double((longer - 1) * n * r.ops);
 }
 }  // namespace
@@ -141,8 +144,9 @@ int main(int argc, char** argv) {
       continue;
     }
     double rate = 1;
-    const double cycles = measure(r, seconds, overhead, rate);
-    std::printf("{\"name\":\"%s\",\"cycles\":%.3f,\"tsc_per_cycle\":%.4f}\n", r.name, cycles, rate);
+    bool quiet = false;
+    const double cycles = measure(r, seconds, overhead, rate, quiet);
+    std::printf("{\"name\":\"%s\",\"cycles\":%.3f,\"tsc_per_cycle\":%.4f,\"quiet\":%s}\n", r.name, cycles, rate, quiet ? "true" : "false");
     std::fflush(stdout);
   }
 }
