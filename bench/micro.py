@@ -181,7 +181,7 @@ def main():
     ap.add_argument("--keep-native", metavar="FILE", help="run the native program alone and keep its figures")
     ap.add_argument("--no-native", action="store_true", help="only the guest")
     ap.add_argument("--passes", type=int, default=2, help="runs of the native program, of whose figures the lower quartile counts (2)")
-    ap.add_argument("--seconds", default="0.1", help="for each row and pass (0.1)")
+    ap.add_argument("--seconds", default="0.05", help="for each row and pass (0.05)")
     ap.add_argument("--cpu", help="which processor the native program stays on")
     ap.add_argument("--build", default=str(ROOT / "build"))
     ap.add_argument("--vitrine", help="the program (BUILD/vitrine)")
