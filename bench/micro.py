@@ -26,7 +26,7 @@ DERIVED = {
     # half of the random branches go the other way; what a turn costs without that is between the two that are always right
     "derived.mispredict": lambda v: 2 * (v["branch.random"] - (v["branch.taken"] + v["branch.not-taken"]) / 2),
     "derived.indirect-mispredict": lambda v: (v["indirect.random16"] - v["indirect.sixteen"]) * 16 / 15,
-    "derived.stlb-hit": lambda v: v["pages4k.256"] - v["pages4k.64"],
+    "derived.stlb-hit": lambda v: v["pages2m.128"] - v["pages2m.64"],
     "derived.walk": lambda v: v["pages4k.4096"] - v["pages2m.128"],
     "derived.forward": lambda v: v["forward.inner-byte"],
 }

@@ -66,5 +66,11 @@ with tempfile.TemporaryDirectory(prefix="vitrine-micro-") as where:
 
 anchors = json.loads((ROOT / "bench/micro/anchors.json").read_text())
 check("anchors are of rows that there are", not set(anchors["rows"]) - set(native) - set(micro.DERIVED), set(anchors["rows"]) - set(native))
+for file in sorted((ROOT / "bench/micro").glob("xeon-*.json")):
+    kept = json.loads(file.read_text())
+    check(f"{file.name}: kept figures are of the rows that there are", list(kept["rows"]) == native, set(kept["rows"]) ^ set(native))
+    figures = micro.with_derived(micro.typical(kept["rows"]))
+    check(f"{file.name}: an addition is a cycle", abs(figures["chain.add"] - 1) < 0.005, figures["chain.add"])
+    check(f"{file.name}: figures for all that needs no rights", [n for n in native if figures[n] is None and not re.match(r"ept|vmx|kernel", n)] == [], figures)
 check("every gate has a row", all(any(re.fullmatch(g["rows"], n) for n in [*native, *micro.DERIVED]) for g in anchors["gates"]))
 end()
