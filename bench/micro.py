@@ -5,7 +5,7 @@
     bench/micro.py --timing core                     # runs both; a table: native, modelled, error, and the anchor where there is one
     bench/micro.py --timing events,core --only '^(chain|loop)' --markdown
     bench/micro.py --keep-native figures.json        # runs the native program alone and keeps its figures (besides those that FILE has)
-    bench/micro.py --native-from figures.json --timing core --gate
+    bench/micro.py --native-from figures.json --timing core --profile measured-server --gate
 
 Native figures are those of the processor that this runs on, which is named; on a noisy machine more --passes help: their lower quartile counts.
 Rows that need the machine's rights (VMX, EPT) have no native figure. Without --timing the guest runs under `flat`, one cycle a step, which tests the
@@ -88,9 +88,7 @@ def typical(figures):
 def run_guest(build, model, names, args):
     sh([ROOT / "guests/bare/build.py", "-o", build / "bare", "micro"], "the guest does not build")
     with tempfile.TemporaryDirectory(prefix="vitrine-micro-") as where:
-        timing = [] if model == "flat" else ["--timing", model]
-        if args.profile:
-            timing += ["--profile", args.profile]
+        timing = [] if model == "flat" else ["--timing", model + (f",profile={args.profile}" if args.profile else "")]
         out = sh([args.vitrine or build / "vitrine", "run", "--memory", "512M", "--kernel", build / "bare/micro", "--append", " ".join(names), "--console", "raw",
                   "--max-steps", "400000000", *timing, "-o", where + "/run"], f"the guest under {model}")
     if "micro done" not in out:
@@ -175,7 +173,7 @@ def gates(native, models, anchors, names):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--timing", default="flat", metavar="MODELS", help="flat, events, core, or several: events,core")
-    ap.add_argument("--profile", help="the processor's figures, as vitrine run --profile takes them")
+    ap.add_argument("--profile", help="the processor's figures: what stands after profile= in vitrine run --timing")
     ap.add_argument("--only", metavar="REGEX", help="only rows whose names match")
     ap.add_argument("--native-from", metavar="FILE", help="native figures that were kept, instead of running the program")
     ap.add_argument("--keep-native", metavar="FILE", help="run the native program alone and keep its figures")
