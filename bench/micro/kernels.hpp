@@ -82,8 +82,11 @@ inline u64 next_of(u64 i, u64 count) {
   const u64 x = i * (12 * 0x6f4a1d3ull + 1) + 0x3c6ef35full;
   return (count & (count - 1)) == 0 ? x & (count - 1) : x % count;
 }
-/// One line of each element; in elements of a page or more another line of each, so that not all want the same set of a cache.
-inline u64 place_of(u64 i, u64 stride) { return i * stride + (stride > kLine ? (i * (stride > kPage ? kPage + kLine : kLine) & (stride - 1)) : 0); }
+/// One line of each element; in elements of a page or more another line of each, so that they spread over the sets of L1 and L2 where memory is contiguous.
+inline u64 place_of(u64 i, u64 stride) {
+  const u64 within = stride > kPage ? i * (kPage + kLine) : stride == kPage ? (i + i / 32) * kLine : 0;
+  return i * stride + (within & (stride - 1));
+}
 inline u64 elements(const Row& r) { return r.a / r.b; }
 inline bool sampled(const Row& r) { return elements(r) > kFullChain; }
 
