@@ -57,6 +57,24 @@ json counters(emu::Machine& m, const Recorder& r) {
   return j;
 }
 
+json cycle_stack(const cpu::CycleStack& s) {
+  json causes = json::object();
+  for (unsigned n = 0; n < cpu::kCauses; ++n)
+    if (s.ticks[n]) causes[cpu::kCauseNames[n]] = s.ticks[n] / cpu::kTicks;
+  return {{"cycles", s.total() / cpu::kTicks}, {"instructions", s.instructions}, {"causes", causes}, {"walks", s.walks}, {"guest_references", s.guest_references},
+          {"nested_references", s.nested_references}, {"branches", s.branches}, {"mispredicted", s.mispredicted}};
+}
+
+/// Where cycles went, by processor and by whether VMX non-root operation spent them.
+json timing(emu::Machine& m) {
+  json all = json::array();
+  for (unsigned n = 0; n < m.cpus(); ++n) {
+    const cpu::Timing& t = *m.processor(n).timing();
+    all.push_back({{"cpu", n}, {"cycles", t.cycles()}, {"root", cycle_stack(t.stack(false))}, {"guest", cycle_stack(t.stack(true))}});
+  }
+  return {{"mhz", m.platform().timing.profile.mhz}, {"cpus", all}};
+}
+
 json vtd_units(emu::Machine& m) {
   json all = json::array();
   for (auto& u : m.vtd_units()) {
@@ -188,6 +206,7 @@ void manifest_end(json& j, emu::Machine& m, const Prepared& p, const Recorder& r
   j["vtd"] = vtd_units(m);
   j["functions"] = functions(m);
   j["stats"] = counters(m, r);
+  if (m.timed()) j["timing"] = timing(m);
   json roms = json::array();
   for (auto& r : m.memory().ranges()) if (r.rom) roms.push_back({{"first", r.first.v}, {"size", r.size}});
   j["rom"] = roms;

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "cpu/timing/stack.hpp"
 #include "saved.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
@@ -27,6 +29,39 @@ std::string counts(const json& object, unsigned indent) {
 u64 number(const json& j, const char* key) { return j.is_object() && j.contains(key) && j[key].is_number_unsigned() ? j[key].get<u64>() : 0; }
 std::string word(const json& j, const char* key) { return j.is_object() && j.contains(key) && j[key].is_string() ? j[key].get<std::string>() : std::string{}; }
 
+/// Cycles of hypervisor and guest by cause, summed over the processors, and each processor's own.
+std::string cycles(const json& timing) {
+  std::map<std::string, std::array<u64, 2>> causes;
+  std::array<u64, 2> all{}, instructions{}, walks{}, guest_references{}, nested_references{}, branches{}, mispredicted{};
+  std::vector<std::vector<std::string>> by_cpu{{"processor", "cycles", "instructions", "cycles per instruction", "waiting"}};
+  for (auto& c : timing["cpus"]) {
+    u64 retired = 0, waiting = 0;
+    for (unsigned k = 0; k < 2; ++k) {
+      const json& s = c[k ? "guest" : "root"];
+      all[k] += number(s, "cycles"), instructions[k] += number(s, "instructions"), walks[k] += number(s, "walks");
+      guest_references[k] += number(s, "guest_references"), nested_references[k] += number(s, "nested_references");
+      branches[k] += number(s, "branches"), mispredicted[k] += number(s, "mispredicted");
+      for (auto& [name, v] : s["causes"].items()) causes[name][k] += v.get<u64>();
+      retired += number(s, "instructions"), waiting += number(s["causes"], "wait");
+    }
+    const u64 n = number(c, "cycles");
+    by_cpu.push_back({std::to_string(number(c, "cpu")), grouped(n), grouped(retired), retired ? fmt::format("{:.2f}", static_cast<double>(n - waiting) / static_cast<double>(retired)) : "",
+                      n ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(waiting) / static_cast<double>(n)) : ""});
+  }
+  std::vector<std::vector<std::string>> rows{{"", "hypervisor", "", "guest", ""}};
+  const auto share = [&](u64 n, unsigned k) { return all[k] ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(n) / static_cast<double>(all[k])) : std::string{}; };
+  const auto row = [&](const std::string& name, const std::array<u64, 2>& n, bool shares) {
+    rows.push_back({name, grouped(n[0]), shares ? share(n[0], 0) : "", grouped(n[1]), shares ? share(n[1], 1) : ""});
+  };
+  row("cycles", all, false);
+  row("instructions", instructions, false);
+  for (const char* name : cpu::kCauseNames)
+    if (causes.contains(name)) row(fmt::format("  {}", name), causes[name], true);
+  row("page walks", walks, false), row("  entries of paging structures read", guest_references, false), row("  entries of EPT read", nested_references, false);
+  row("branches", branches, false), row("  mispredicted", mispredicted, false);
+  return fmt::format("\nCycles ({} MHz), by VMX root and non-root operation\n", number(timing, "mhz")) + table(rows, "lrrrr", 2) + "\n" + table(by_cpu, "lrrrr", 2);
+}
+
 }  // namespace
 
 int stat(const StatOptions& o) {
@@ -35,7 +70,7 @@ int stat(const StatOptions& o) {
   const json& m = saved.manifest();
   if (o.json) {
     json j{{"schema", "vitrine.stat/1"}, {"run", saved.path()}};
-    for (const char* key : {"steps", "cycles", "retired", "clock", "host", "end", "exit_status", "state_hash", "vtd", "functions", "stats"})
+    for (const char* key : {"steps", "cycles", "retired", "clock", "host", "end", "exit_status", "state_hash", "vtd", "functions", "stats", "timing"})
       if (m.contains(key)) j[key] = m[key];
     std::fputs((j.dump(2, ' ', false, json::error_handler_t::replace) + '\n').c_str(), stdout);
     return status::ok;
@@ -56,7 +91,8 @@ int stat(const StatOptions& o) {
       {"end", how}, {"at", fmt::format("{} of cpu {}", at, number(end, "cpu"))},
       {"exit status", m.contains("exit_status") && m["exit_status"].is_number() ? std::to_string(m["exit_status"].get<int>()) : "none (unfinished)"},
       {"steps", grouped(number(m, "steps"))}, {"instructions", grouped(number(m, "retired"))},
-      {"virtual time", fmt::format("{:.6f} s ({} clock, {} steps each)", virtual_seconds, word(clock, "model"), grouped(number(clock, "steps_per_virtual_second")))},
+      {"virtual time", m.contains("timing") ? fmt::format("{:.6f} s ({} clock, profile {})", virtual_seconds, word(clock, "model"), word(clock, "profile"))
+                                              : fmt::format("{:.6f} s ({} clock, {} steps each)", virtual_seconds, word(clock, "model"), grouped(number(clock, "steps_per_virtual_second")))},
       {"host", fmt::format("{:.2f} s user, {:.2f} s elapsed, {:.1f} MIPS", real(host, "user_seconds"), real(host, "elapsed_seconds"), real(host, "mips"))},
       {"state hash", word(m, "state_hash")}};
   s += table(rows);
@@ -64,6 +100,7 @@ int stat(const StatOptions& o) {
     s += fmt::format("\nVM exits: {} ({} VM entries)\n", grouped(n), grouped(number(stats, "vm_entries")));
     s += counts(stats["vm_exits"], 2);
   }
+  if (m.contains("timing")) s += cycles(m["timing"]);
   if (stats.contains("exceptions") && !stats["exceptions"].empty()) s += "\nExceptions\n" + counts(stats["exceptions"], 2);
   s += "\nEngine\n" + counts(json{{"blocks decoded", number(stats, "blocks_decoded")}, {"TLB fills", number(stats, "tlb_fills")},
                                    {"external interrupts", number(stats, "interrupts")}}, 2);

@@ -8,24 +8,26 @@
 namespace vt::cpu {
 namespace {
 
+u64 width(const Insn& i) { return i.asz() == 2 ? ~u64{0} : i.asz() == 1 ? 0xffff'ffff : 0xffff; }
+
+u64 linear(const Cpu& c, unsigned s, u64 offset) {
+  if (!c.code64_now) return static_cast<u32>(c.seg[s].base + offset);
+  return s < FS ? offset : c.seg[s].base + offset;
+}
+
+/// Of an operand that is no string's.
 u64 address(const Cpu& c, const Insn& i, const TimedAccess& a) {
   using enum TimedAccess::At;
-  const u64 wide = c.code64_now ? ~u64{0} : 0xffff'ffff;
-  const auto based = [&](unsigned s, u64 offset) { return (c.code64_now && s < FS ? offset : c.seg[s].base + offset) & wide; };
-  const u64 width = i.asz() == 2 ? ~u64{0} : i.asz() == 1 ? 0xffff'ffff : 0xffff;
   switch (a.at) {
-    case operand: return based(i.seg, c.ea(i));
-    case offset: return based(i.seg, static_cast<u64>(i.imm) & width);
-    case push: return based(SS, c.stack_mask(c.r[4] - a.size));
-    case pop: return based(SS, c.stack_mask(c.r[4]));
-    case frame: return based(SS, c.stack_mask(c.r[5]));
-    case si: return based(i.seg, c.r[6] & width);
-    case di: return based(ES, c.r[7] & width);
+    case operand: return linear(c, i.seg, c.ea(i));
+    case offset: return linear(c, i.seg, static_cast<u64>(i.imm) & width(i));
+    case push: return linear(c, SS, c.stack_mask(c.r[4] - a.size));
+    case pop: return linear(c, SS, c.stack_mask(c.r[4]));
+    case frame: return linear(c, SS, c.stack_mask(c.r[5]));
+    case si: case di: break;
   }
   return 0;
 }
-
-u64 repeat_count(const Cpu& c, const Insn& i) { return c.r[1] & (i.asz() == 2 ? ~u64{0} : i.asz() == 1 ? 0xffff'ffff : 0xffff); }
 
 }  // namespace
 
@@ -33,48 +35,51 @@ void Timing::begin(const Insn& i, const TimedInsn& x) {
   pending_ = &x;
   insn_ = &i;
   rip_ = c_.r[kRipReg] + i.off;
+  if (VT_UNLIKELY(x.kind == TimedKind::string)) {
+    count_ = c_.r[1] & width(i), si_ = c_.r[6], di_ = c_.r[7];
+    return;
+  }
   for (unsigned n = 0; n < x.accesses; ++n) la_[n] = address(c_, i, x.access[n]);
-  if (x.kind == TimedKind::string) count_ = repeat_count(c_, i);
 }
 
+/// So many iterations as have been made since `begin`: what they cost does not depend on how many are made at once. A line is looked up when an
+/// iteration is the first of its repetition there.
 void Timing::finish_string() {
   const TimedInsn& x = *pending_;
   const Insn& i = *insn_;
-  const u64 left = repeat_count(c_, i), n = x.by_rep ? (count_ - left) & (i.asz() == 2 ? ~u64{0} : i.asz() == 1 ? 0xffff'ffff : 0xffff) : 1;
-  const bool down = c_.flags & rflags::DF, again = c_.why == Next::again && c_.left_at == &i && !c_.block;
-  const timing::OpCost& start = t_.profile.op[static_cast<std::size_t>(timing::OpClass::string_start)];
+  const u64 n = x.by_rep ? (count_ - c_.r[1]) & width(i) : 1;
+  const bool down = c_.flags & rflags::DF, first = !x.by_rep || !repeats_;
   u64 ticks = 0;
-  if (x.by_rep && !repeats_) {
-    ticks += start.latency * kTicks;
-    string_line_[0] = string_line_[1] = ~u64{0};
-  }
-  if (!x.by_rep) string_line_[0] = string_line_[1] = ~u64{0};
-  repeats_ = x.by_rep && again;
-  const bool fast = x.by_rep && !down && x.accesses && x.access[x.accesses - 1].written && !(x.accesses == 2 && !x.access[0].read);
+  if (first) string_line_[0] = string_line_[1] = ~u64{0};
+  if (first && x.by_rep) ticks = t_.profile.op[static_cast<std::size_t>(timing::OpClass::string_start)].latency * kTicks;
+  repeats_ = x.by_rep && c_.why == Next::again && !c_.block;
+  const bool fast = x.by_rep && !down && x.accesses && x.access[x.accesses - 1].written;   // MOVS and STOS upwards
   const u64 each = fast ? std::max<u64>(1, x.access[0].size * kTicks / t_.profile.string_bytes_per_cycle) : row_cost(t_.profile, timing::OpClass::string);
-  ticks += x.by_rep ? n * each : 0;
-  AccessCost all;
+  if (x.by_rep || core_) ticks += n * each;
+  if (core_) core_->string_begins(first);
   for (u64 k = 0; k < n;) {
     u64 step = n - k;
     for (unsigned a = 0; a < x.accesses; ++a) {
-      const u64 size = x.access[a].size, at = down ? la_[a] - k * size : la_[a] + k * size;
+      const bool source = x.access[a].at == TimedAccess::At::si;
+      const u64 size = x.access[a].size, from = source ? si_ : di_, at = linear(c_, source ? i.seg : u8{ES}, (down ? from - k * size : from + k * size) & width(i));
       if (at >> 6 != string_line_[a]) {
         string_line_[a] = at >> 6;
         const AccessCost l = access(at, static_cast<unsigned>(size), x.access[a].written);
-        if (core_) all.tlb += l.tlb, all.guest_walk += l.guest_walk, all.nested_walk += l.nested_walk, all.device += l.device, all.memory += l.memory, all.from = std::max(all.from, l.from);
+        if (core_) core_->string_line(l);
         else charge_access(l, x.access[a].read);
       }
       step = std::min(step, down ? (at & 63) / size + 1 : (64 - (at & 63) + size - 1) / size);
     }
     k += step;
   }
-  if (core_) settle(core_->lump(ticks, all), core_->waited());
+  if (core_) settle(core_->string(ticks));
   else ticks_ += ticks;
 }
 
 /// `core`: the time of retirement, and whom the wait for it belongs to.
-void Timing::settle(u64 retired, const std::array<u64, kCauses>* waited) {
+void Timing::settle(u64 retired) {
   ticks_ = std::max(ticks_, retired);
+  const std::array<u64, kCauses>* waited = core_->waited();
   if (!waited) return;
   for (unsigned n = 1; n < kCauses; ++n) now_stack().ticks[n] += (*waited)[n], since_ += (*waited)[n];
 }
@@ -91,7 +96,7 @@ void Timing::finish(u64 next_rip) {
     } else {
       Scoreboard::Operand operands[TimedInsn::kMost];
       for (unsigned n = 0; n < x.accesses; ++n) operands[n] = {la_[n], access(la_[n], x.access[n].size, x.access[n].written)};
-      settle(core_->retire(*insn_, x, operands, mispredicted_, next_rip != rip_ + insn_->len), core_->waited());
+      settle(core_->retire(*insn_, x, operands, mispredicted_, next_rip != rip_ + insn_->len));
     }
     if (x.kind == TimedKind::special) special();
   }

@@ -19,21 +19,16 @@ void learn(i8& counter, bool taken, i8 low, i8 high) {
 }  // namespace
 
 Predictor::Predictor(const timing::Profile& p)
-    : log2_(p.predictor_log2), base_(std::size_t{1} << p.predictor_log2), btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {
+    : base_(std::size_t{1} << p.predictor_log2), btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {
   for (unsigned t = 0; t < kTables; ++t) {
-    length_[t] = std::clamp(p.history_bits >> (kTables - 1 - t), 2u, 64u);   // an eighth, a quarter, half, all
-    tagged_[t].resize(std::size_t{1} << log2_);
+    keep_[t] = mask(std::clamp(p.history_bits >> (kTables - 1 - t), 2u, 64u) - 1, 0);   // an eighth, a quarter, half, all
+    tagged_[t].resize(std::size_t{1} << p.predictor_log2);
   }
 }
 
-unsigned Predictor::slot(unsigned t, u64 rip) const {
-  const u64 h = length_[t] >= 64 ? history_ : history_ & ((u64{1} << length_[t]) - 1);
-  return static_cast<unsigned>(mix(rip * 0x9e3779b97f4a7c15 ^ h * 0xd1342543de82ef95 ^ t) >> 20) & ((1u << log2_) - 1);
-}
-
-u16 Predictor::tag(unsigned t, u64 rip) const {
-  const u64 h = length_[t] >= 64 ? history_ : history_ & ((u64{1} << length_[t]) - 1);
-  return static_cast<u16>((mix(rip * 0xd1342543de82ef95 ^ h * 0x9e3779b97f4a7c15 ^ t) >> 40) | 1);   // 0 is empty
+/// Of a branch and as much of the history as the table looks at: low bits name the slot, high ones are the tag.
+u64 Predictor::hash(unsigned t, u64 rip) const {
+  return mix(rip * 0x9e3779b97f4a7c15 ^ (history_ & keep_[t]) * 0xd1342543de82ef95 ^ t);
 }
 
 /// SDM has nothing of it: the shape is that of published TAGE predictors.
@@ -42,8 +37,9 @@ bool Predictor::direction(u64 rip, bool taken) {
   int known = -1, other = -1;
   std::array<u16, kTables> tags{};
   for (unsigned t = 0; t < kTables; ++t) {
-    tags[t] = tag(t, rip);
-    at[t] = &tagged_[t][slot(t, rip)];
+    const u64 h = hash(t, rip);
+    tags[t] = static_cast<u16>(h >> 48 | 1);   // 0 is empty
+    at[t] = &tagged_[t][h >> 16 & (tagged_[t].size() - 1)];
     if (at[t]->tag == tags[t]) other = known, known = static_cast<int>(t);
   }
   i8& base = base_[mix(rip) & (base_.size() - 1)];
@@ -105,6 +101,12 @@ bool Predictor::predict(Kind kind, u64 rip, u64 behind, u64 next) {
   return true;
 }
 
-void Predictor::state(Ar& a) { a(base_, tagged_, btb_, stack_, top_, history_, path_); }
+void Predictor::state(Ar& a) {
+  const std::size_t entries = base_.size(), depth = stack_.size();
+  a(base_, tagged_, btb_, stack_, top_, history_, path_);
+  if (a.loading() && (base_.size() != entries || stack_.size() != depth || top_ >= depth ||
+                      std::any_of(tagged_.begin(), tagged_.end(), [&](auto& t) { return t.size() != entries; })))
+    throw std::runtime_error("damaged state: a branch predictor of another size");
+}
 
 }  // namespace vt::cpu

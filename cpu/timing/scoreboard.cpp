@@ -44,27 +44,43 @@ u64 Scoreboard::dispatch(unsigned slots) {
     rob_[rob_at_] = ~u64{0};   // until `settle`
     rob_at_ = rob_at_ + 1 == rob_.size() ? 0 : rob_at_ + 1;
   }
-  if (front_ > base_) {   // nothing is issued before this cycle any more
-    const u64 by = front_ - base_;
-    for (u64& t : taken_) t = by < 64 ? t >> by : 0;
+  if (front_ - base_ >= 64 * kWords) {
+    for (auto& t : taken_) t = {};
     base_ = front_;
+  }
+  while (base_ < front_) {   // nothing is issued before this cycle any more
+    const u64 to = std::min(front_, (base_ | 63) + 1);
+    const u64 gone = (to & 63 ? (u64{1} << (to & 63)) - 1 : ~u64{0}) & ~u64{0} << (base_ & 63);
+    for (auto& t : taken_) t[base_ / 64 % kWords] &= ~gone;
+    base_ = to;
   }
   return front_;
 }
 
 /// The first cycle from `ready` on in which one of these ports is free.
 u64 Scoreboard::port(u16 mask, u64 ready, unsigned busy) {
-  const u64 from = ready > base_ ? ready - base_ : 0;
-  if (from >= 64 || !mask) return std::max(ready, base_);   // so far ahead that nobody competes
-  unsigned best = 64, which = 0;
+  const u64 from = std::max(ready, base_), end = base_ + 64 * kWords - 64;
+  if (!mask) return from;
+  u64 best = end;
+  unsigned which = 0;
   for (u16 m = mask; m; m &= static_cast<u16>(m - 1)) {
     const unsigned n = static_cast<unsigned>(std::countr_zero(m));
-    const u64 free = ~taken_[n] >> from << from;
-    const unsigned at = free ? static_cast<unsigned>(std::countr_zero(free)) : 64;
-    if (at < best) best = at, which = n;
+    for (u64 at = from; at < best;) {
+      const u64 free = ~taken_[n][at / 64 % kWords] >> (at & 63);
+      if (!free) { at = (at | 63) + 1; continue; }
+      at += static_cast<unsigned>(std::countr_zero(free));
+      if (at < best) best = at, which = n;
+      break;
+    }
   }
-  if (best < 64) taken_[which] |= (busy >= 64 ? ~u64{0} : (u64{1} << busy) - 1) << best;
-  return base_ + best;
+  if (best == end) return std::max(from, end);   // so far ahead that nobody competes
+  for (u64 at = best; busy; ) {
+    const unsigned n = static_cast<unsigned>(std::min<u64>(busy, 64 - (at & 63)));
+    if (at >= end) break;
+    taken_[which][at / 64 % kWords] |= (n == 64 ? ~u64{0} : (u64{1} << n) - 1) << (at & 63);
+    at += n, busy -= n;
+  }
+  return best;
 }
 
 u64 Scoreboard::address_ready(const Insn& i, const TimedAccess& a) const {
@@ -82,13 +98,13 @@ u64 Scoreboard::address_ready(const Insn& i, const TimedAccess& a) const {
 }
 
 /// When the loaded value is there.
-u64 Scoreboard::load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready) {
+u64 Scoreboard::load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready, bool locked) {
   using enum TimedAccess::At;
   u64& entry = loads_[load_at_];
   load_at_ = load_at_ + 1 == loads_.size() ? 0 : load_at_ + 1;
   ready = std::max({ready, memory_free_, entry});
   const Store& s = forward_[o.la >> 3 & (kStores - 1)];
-  if (s.la <= o.la && o.la + a.size <= s.la + s.size && s.ready + p_.rob > front_) {
+  if (!locked && s.la <= o.la && o.la + a.size <= s.la + s.size && s.ready + p_.rob > front_) {
     const bool stack = (a.at == push || a.at == pop) && s.stack;
     const bool same = stack || (a.at == operand && !s.stack && s.base == i.rm && s.index == i.index && s.disp == i.disp && i.rm < 18 && s.version == version_[i.rm]);
     if (p_.rename_memory && same && s.size == a.size) return entry = std::max(s.ready, ready);
@@ -154,17 +170,36 @@ u64 Scoreboard::settle(u64 done, unsigned slots) {
   return after;
 }
 
-u64 Scoreboard::lump(u64 ticks, const AccessCost& l) {
-  dispatch(1);
-  const u64 start = std::max(last_done_, front_);
-  // Lines of a run come together: what is beyond the first level overlaps.
-  const u64 misses = l.tlb + l.guest_walk + l.nested_walk + l.device + l.memory / 4;
-  const u64 done = start + (ticks + kTicks - 1) / kTicks + misses;
-  blame(Cause::tlb, l.tlb, done), blame(Cause::guest_walk, l.guest_walk, done), blame(Cause::nested_walk, l.nested_walk, done), blame(Cause::device, l.device, done);
-  blame(l.from == MemLevel::l2 ? Cause::data_l2 : l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, l.memory / 4, done);
-  front_ = done, front_slot_ = 0, fusible_ = false, memory_free_ = std::max(memory_free_, start);
-  for (unsigned n : {1u, 6u, 7u}) ready_[n] = done, ++version_[n];
-  return settle(done, 1);
+void Scoreboard::string_begins(bool first) {
+  waits_ = false;
+  waited_ = {};
+  if (!first) return;
+  string_from_ = std::max(last_done_, front_);
+  string_ticks_ = string_misses_ = 0;
+}
+
+/// Lines of a run come together: what is beyond the first level overlaps.
+void Scoreboard::string_line(const AccessCost& l) {
+  const auto add = [&](Cause c, unsigned cycles) {
+    if (!cycles) return;
+    string_misses_ += cycles;
+    waited_[static_cast<unsigned>(c)] += cycles * kTicks;
+    waits_ = true;
+  };
+  add(Cause::tlb, l.tlb), add(Cause::guest_walk, l.guest_walk), add(Cause::nested_walk, l.nested_walk), add(Cause::device, l.device);
+  add(l.from == MemLevel::l2 ? Cause::data_l2 : l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, l.memory / 4);
+}
+
+u64 Scoreboard::string(u64 ticks) {
+  string_ticks_ += ticks;
+  const u64 done = string_from_ + (string_ticks_ + kTicks - 1) / kTicks + string_misses_;
+  front_ = last_done_ = std::max(done, last_done_), front_slot_ = 0, fusible_ = false;
+  dispatch(0);
+  retire_ = std::max(retire_, done), retire_slot_ = 0;
+  memory_free_ = std::max(memory_free_, done);
+  for (unsigned n : {1u, 6u, 7u}) ready_[n] = done;
+  dues_ = 0;
+  return retire_ * kTicks;
 }
 
 u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken) {
@@ -178,7 +213,7 @@ u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operand
   for (unsigned n = 0; n < x.sources; ++n) ready = std::max(ready, ready_[x.source[n]]);
   // The operation waits for what it loads.
   for (unsigned n = 0; n < x.accesses; ++n)
-    if (x.access[n].read) ready = std::max(ready, load(i, x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n]))));
+    if (x.access[n].read) ready = std::max(ready, load(i, x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n])), x.lock));
   u64 done = ready;
   if (op.ports && !x.eliminated) {
     for (unsigned n = 1; n < op.uops && n < 4 && !serial; ++n) port(op.ports, ready, 1);
@@ -210,8 +245,13 @@ u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operand
 }
 
 void Scoreboard::state(Ar& a) {
-  a(front_, retire_, last_done_, memory_free_, base_, front_slot_, retire_slot_, rob_at_, load_at_, store_at_, drained_, fusible_, ready_, version_, taken_, rob_,
-    loads_, stores_, forward_, due_, dues_);
+  const std::size_t sizes[] = {rob_.size(), loads_.size(), stores_.size()};
+  a(string_from_, string_ticks_, string_misses_, front_, retire_, last_done_, memory_free_, base_, front_slot_, retire_slot_, rob_at_, load_at_, store_at_, drained_, fusible_, ready_, version_, taken_, rob_, loads_,
+    stores_, forward_, due_, dues_);
+  if (!a.loading()) return;
+  if (rob_.size() != sizes[0] || loads_.size() != sizes[1] || stores_.size() != sizes[2] || rob_at_ >= rob_.size() || load_at_ >= loads_.size() || store_at_ >= stores_.size() ||
+      retire_slot_ >= slot_ticks_.size() || dues_ >> kCauses)
+    throw std::runtime_error("damaged state: a scoreboard of another size");
 }
 
 }  // namespace vt::cpu

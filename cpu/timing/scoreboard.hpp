@@ -14,8 +14,10 @@ class Scoreboard {
   struct Operand { u64 la = 0; AccessCost l; };
   /// An instruction retires: when, in ticks.
   u64 retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken);
-  /// One that has the core for itself for so long (repeated strings).
-  u64 lump(u64 ticks, const AccessCost& l);
+  /// A string instruction, which has the core for itself. It may come in parts: whether it begins, the lines that it meets, then how long the iterations take.
+  void string_begins(bool first);
+  void string_line(const AccessCost& l);
+  u64 string(u64 ticks);
   /// Ticks since the retirement before the last one that belong to a cause.
   const std::array<u64, kCauses>* waited() const { return waits_ ? &waited_ : nullptr; }   ///< null: none
   void restart(u64 ticks);                      ///< everything before has retired; the front end begins anew at this time
@@ -23,7 +25,7 @@ class Scoreboard {
   void state(Ar& a);
 
  private:
-  static constexpr unsigned kPorts = 12, kStores = 64, kMostSlots = 32;   ///< microcode beyond that is in its latency
+  static constexpr unsigned kPorts = 12, kWords = 16, kStores = 64, kMostSlots = 32;   ///< microcode beyond that is in its latency
   struct Store {
     u64 la = ~u64{0}, ready = 0;
     u32 version = 0;
@@ -35,7 +37,7 @@ class Scoreboard {
   struct Due { u64 cycles = 0, until = 0; void state(Ar& a) { a(cycles, until); } };
   u64 dispatch(unsigned slots);
   u64 port(u16 mask, u64 ready, unsigned busy);
-  u64 load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready);
+  u64 load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready, bool locked);
   void store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready);
   u64 address_ready(const Insn& i, const TimedAccess& a) const;
   void blame(Cause c, u64 cycles, u64 until);
@@ -44,12 +46,13 @@ class Scoreboard {
   const timing::Profile& p_;
   std::array<u64, 32> slot_ticks_{};            ///< of a cycle, when so many of its retirement slots are taken
   u64 front_ = 0, retire_ = 0, last_done_ = 0, memory_free_ = 0, base_ = 0;
+  u64 string_from_ = 0, string_ticks_ = 0, string_misses_ = 0;
   u64 drained_ = 0;                             ///< the last store has left its buffer
   u32 front_slot_ = 0, retire_slot_ = 0, rob_at_ = 0, load_at_ = 0, store_at_ = 0;
   bool fusible_ = false;                        ///< the instruction before may fuse with a conditional branch
   std::array<u64, slot::count> ready_{};
   std::array<u32, 18> version_{};
-  std::array<u64, kPorts> taken_{};             ///< cycles from `base_` on in which a port is taken
+  std::array<std::array<u64, kWords>, kPorts> taken_{};   ///< bit c % 1024: cycle c, from `base_` on, in which a port is taken
   std::vector<u64> rob_, loads_, stores_;       ///< when the entry becomes free, in a ring
   std::array<Store, kStores> forward_{};
   std::array<Due, kCauses> due_{};

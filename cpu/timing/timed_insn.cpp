@@ -90,6 +90,8 @@ void registers(TimedInsn& x, const Insn& i, const Roles& roles, const timing::Pr
   }
   const bool idiom = p.eliminate_zero_idioms && x.zero_idiom && !i.mem() && i.reg == i.rm && (!x.three_operands || i.vvvv == i.rm);
   x.eliminated = idiom || (x.op == OpClass::move && p.eliminate_moves && !i.mem() && i.osz() >= 1);
+  if (i.mem() && (x.op == OpClass::lea || x.op == OpClass::lea_slow))
+    for (u8 n : {i.rm, i.index}) if (n < 16) x.source[x.sources++] = n;
   for (const Role& r : roles) {
     const int n = slot_of(i, r);
     if (n < 0 || (x.stack_engine && n == 4)) continue;
@@ -129,6 +131,7 @@ TimedInsn timed_insn(const Insn& i, const timing::Profile& p) {
   bool read = false, written = false;
   for (const Role& r : roles)
     if (r.kind == Role::memory) read |= r.read, written |= r.written;
+  if (i.mem() && x.op == OpClass::clflush) add(operand, false, false, 1);
   if (i.mem() && !untouched(x.op)) {
     const bool moffs = i.rm == kZeroReg && i.index == kZeroReg && std::string_view(d.operands).find('O') != std::string_view::npos;
     if (read || written) add(moffs ? offset : operand, read, written, operand_size(d, i));

@@ -52,12 +52,14 @@ void Timing::context(bool guest, const TlbContext& tags) {
 }
 
 void Timing::flushed(const TlbFlush& f) {
+  if (c_.iterations) return;   // by the fault of an iteration that is made again at the next step, which it belongs to
   line_ = ~u64{0};
   tlbs_.flushed(f);
 }
 
 void Timing::event(Cause cause, unsigned cycles) {
   add(cause, cycles * kTicks);
+  repeats_ = false;
   if (core_) core_->restart(ticks_);
 }
 

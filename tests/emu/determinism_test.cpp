@@ -19,6 +19,19 @@ std::vector<Guest> small_guests() {
           bare("syscalls"), bare("fpu"), bare("vmx_basic"), bare("interrupts", 2'000'000), bare("vtd_dma", 2'000'000), bare("smp", 1'500'000, "", "smp4.json")};
 }
 
+/// With the timing models: what an instruction costs must not depend on any of this, either.
+std::vector<Guest> timed_guests() {
+  std::vector<Guest> all;
+  for (timing::Model m : {timing::Model::events, timing::Model::core})
+    for (Guest g : {bare("hello64", ~u64{0}, "one two"), bare("exceptions"), bare("paging"), bare("smc"), bare("strings", 600'000), bare("vmx_basic"), bare("interrupts", 600'000),
+                    bare("vtd_dma", 600'000), bare("smp", 600'000, "", "smp4.json")}) {
+      g.name += m == timing::Model::events ? "_events" : "_core";
+      g.timing = m;
+      all.push_back(g);
+    }
+  return all;
+}
+
 Outcome run(const Guest& g) {
   Booted b(g);
   b.machine->run(g.limit);
@@ -45,6 +58,8 @@ TEST_P(SmallGuests, TheSameInputsGiveTheSameRun) {
   EXPECT_GT(o.steps, 1000u);
   EXPECT_EQ(run(GetParam()), o);
 }
+
+INSTANTIATE_TEST_SUITE_P(Timed, SmallGuests, testing::ValuesIn(timed_guests()), [](const auto& i) { return i.param.name; });
 
 /// Pieces of all sizes, single steps above all.
 u64 piece(Choice& c) {

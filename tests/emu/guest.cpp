@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "guest.hpp"
 
+#include "firmware/timing.hpp"
+
 #include <unistd.h>
 
 #include <climits>
@@ -39,7 +41,15 @@ bool there(const Guest& g) {
   return all;
 }
 
-fw::Platform platform_of(const Guest& g) { return g.platform.empty() ? fw::default_platform(g.memory) : fw::load_platform(g.platform); }
+fw::Platform platform_of(const Guest& g) {
+  fw::Platform p = g.platform.empty() ? fw::default_platform(g.memory) : fw::load_platform(g.platform);
+  if (g.timing != timing::Model::flat) {
+    p.timing = {g.timing, fw::load_profile("measured-server")};
+    p.timing.profile.llc.size = u64{512} << 10;   // its state is hashed often
+    fw::complete(p);
+  }
+  return p;
+}
 
 void PrintTo(const Guest& g, std::ostream* to) { *to << g.name; }
 

@@ -25,6 +25,7 @@ struct Guest {
   std::string platform;      ///< a file; empty: the default with `memory` bytes
   u64 memory = u64{256} << 20;
   u64 limit = ~u64{0};       ///< last step
+  timing::Model timing = timing::Model::flat;
 };
 
 /// A machine with its console, loaded.

@@ -29,11 +29,9 @@ class Predictor {
   struct Target { u64 rip = 0, to = 0; void state(Ar& a) { a(rip, to); } };
   bool direction(u64 rip, bool taken);
   bool target(u64 key, u64 to);
-  unsigned slot(unsigned table, u64 rip) const;
-  u16 tag(unsigned table, u64 rip) const;
+  u64 hash(unsigned table, u64 rip) const;
 
-  unsigned log2_;
-  std::array<unsigned, kTables> length_{};
+  std::array<u64, kTables> keep_{};   ///< bits of the history that a table looks at
   std::vector<i8> base_;
   std::array<std::vector<Entry>, kTables> tagged_;
   LruSets<Target> btb_;

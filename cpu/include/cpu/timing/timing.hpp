@@ -71,7 +71,7 @@ class Timing final : public TlbFlushListener {
   void finish(u64 next_rip);
   void finish_string();
   void branch(u64 next_rip);
-  void settle(u64 retired, const std::array<u64, kCauses>* waited);
+  void settle(u64 retired);
   void special();
   AccessCost access(u64 la, unsigned size, bool write);
   void charge_access(const AccessCost& l, bool load);
