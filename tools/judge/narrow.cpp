@@ -52,8 +52,8 @@ unsigned Maker::choose_segment(unsigned own) {
 /// An offset for which `place` has the linear address, or one around the segment's limit.
 u64 Maker::narrow_place(unsigned s, bool a16) {
   const cpu::Segment g = segment_of(code_, s);
-  if (g.limit != ~0u && o_.one_in(24)) return (g.limit + 8 - o_.below(40)) & (a16 ? 0xffff : 0xffff'ffff);
-  if (!a16 && o_.one_in(100)) return static_cast<u32>(o_.bits() % 0xffff'f000);
+  if (!aligned_ && g.limit != ~0u && o_.one_in(24)) return (g.limit + 8 - o_.below(40)) & (a16 ? 0xffff : 0xffff'ffff);
+  if (!aligned_ && !a16 && o_.one_in(100)) return static_cast<u32>(o_.bits() % 0xffff'f000);
   u64 linear = place();
   if (code_ == 0 && s == cpu::SS) linear = kStack + 256 + o_.below(static_cast<unsigned>(kStackSize - 512));
   if (code_ == 0 && s == cpu::CS) linear = kCode + 0xb000 + o_.below(0x4000);
