@@ -561,5 +561,55 @@ TEST(idt_32, each_rule_of_the_gates_code_segment) {
     }
 }
 
+// --- what a selector would do.   SDM 2 "LAR", "LSL", "VERR/VERW": their tables of segment and gate types ---------------
+
+struct Asked { bool zf; u64 value; };
+/// LAR, LSL, VERR or VERW of the selector in CX; EAX was all ones.
+Asked ask(TestMachine& m, unsigned which, u16 selector) {
+  static const std::vector<u8> kCode[] = {{0x0f, 0x02, 0xc1}, {0x0f, 0x03, 0xc1}, {0x0f, 0x00, 0xe1}, {0x0f, 0x00, 0xe9}};
+  m.cpu->r[0] = 0xffff'ffff, m.cpu->r[1] = selector;
+  m.cpu->set_rflags(m.cpu->rflags() ^ 0x40);   // ZF is set and cleared
+  EXPECT_EQ(m.run(kCode[which]), -1);
+  return {(m.cpu->rflags() & 0x40) != 0, m.cpu->r[0]};
+}
+TEST(selector_tests, every_type_in_every_mode) {
+  constexpr unsigned kLar = 0b0001'1010'0011'1110, kLarLong = 0b0001'1010'0000'0100, kLsl = 0b0000'1010'0000'1110, kLslLong = 0b0000'1010'0000'0100;
+  constexpr unsigned kReadable = 0b1100'1100'1111'1111, kWritable = 0b0000'0000'1100'1100;
+  for (const auto mode : {TestMachine::Mode::protected32, TestMachine::Mode::long64}) {
+    TestMachine m(mode);
+    const bool wide = mode == TestMachine::Mode::long64;
+    m.cpu->gdtr.limit = 0x7f;
+    for (unsigned access = 0; access < 256; ++access)   // present or not makes no difference
+      for (const bool g : {false, true})
+        for (unsigned rpl = 0; rpl < 4; ++rpl) {
+          const unsigned type = access & 15, dpl = access >> 5 & 3;
+          const bool s = access & 0x10, conforming = s && type >= 12, reachable = conforming || dpl >= rpl;   // CPL is 0
+          m.poke<u64>(TestMachine::kGdt + 0x70, 0x2345 | u64{access} << 40 | u64{1} << 48 | u64{g} << 55);
+          const u16 selector = static_cast<u16>(0x70 | rpl);
+          const bool expected[] = {reachable && (s || (wide ? kLarLong : kLar) >> type & 1), reachable && (s || (wide ? kLslLong : kLsl) >> type & 1), s && reachable && (kReadable >> type & 1),
+                                   s && reachable && (kWritable >> type & 1)};
+          const u64 values[] = {u64{access} << 8 | 0x10000 | u64{g} << 23, g ? u64{0x12345fff} : u64{0x12345}};
+          for (unsigned which = 0; which < 4; ++which) {
+            const Asked a = ask(m, which, selector);
+            ASSERT_EQ(a.zf, expected[which]) << which << " of access byte " << std::hex << access << " by RPL " << rpl << (wide ? " in IA-32e mode" : "");
+            if (which == 0) { ASSERT_EQ(a.value & 0xf0ff00, a.zf ? values[0] & 0xf0ff00 : 0xf0ff00) << std::hex << access; }
+            if (which == 1) { ASSERT_EQ(a.value, a.zf ? values[1] : 0xffff'ffff) << std::hex << access; }
+          }
+        }
+  }
+}
+TEST(selector_tests, null_and_beyond_the_table) {
+  for (const auto mode : {TestMachine::Mode::protected32, TestMachine::Mode::long64})
+    for (const u16 selector : {0, 1, 2, 3, 0x38, 0x3c, 0x70, 0x74, 0xfff8, 4, 0x0c})   // the last two: no LDT
+      for (unsigned which = 0; which < 4; ++which) {
+        TestMachine m(mode);
+        m.poke<u64>(TestMachine::kGdt, 0x00cf93000000ffff);   // what a null selector would name
+        m.cpu->ldtr = {0, 0, 0x10000, 0};
+        const Asked a = ask(m, which, selector);
+        EXPECT_FALSE(a.zf) << which << " of " << std::hex << selector;
+        EXPECT_EQ(a.value, 0xffff'ffffu) << which << " of " << std::hex << selector;
+      }
+}
+
 }  // namespace
 }  // namespace vt::cpu
