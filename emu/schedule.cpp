@@ -20,6 +20,28 @@ void Machine::expire_due() {
   while (queue_.next() <= time_ && !stop_.requested()) queue_.expire_one(time_);
 }
 
+bool Machine::goes_on(u64 last_step, u64 last_cycle) {
+  // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
+  if (steps_ >= last_step || time_ >= last_cycle) return false;
+  if (interrupted_) {
+    interrupted_ = false;
+    stop_.request(StopReason::interrupted);
+    return false;
+  }
+  expire_due();
+  return !stop_.requested();
+}
+
+bool Machine::skip_to_event(u64 wait_until) {
+  if (wait_until != ~u64{0} && queue_.next() > wait_until) return false;
+  if (queue_.next() == EventQueue::kNone) {
+    stop_.request(StopReason::halted, "every processor waits and nothing can wake one");
+    return false;
+  }
+  time_ = std::max(time_, queue_.next());
+  return true;
+}
+
 bool Machine::in_turn(unsigned cpu) const {
   if (timed()) return slice_cpu_ == cpu && !cpus_[cpu]->idle() && (cpus() == 1 || cpus_[cpu]->timing()->now_ns() < slice_end_);
   if (slice_cpu_ != cpu || cpus_[cpu]->idle()) return false;
@@ -38,12 +60,7 @@ u64 Machine::slice() const {
 void Machine::run(u64 last_step, u64 last_cycle, u64 wait_until) {
   if (timed()) return run_timed(last_step, last_cycle, wait_until);
   while (!stop_.requested()) {
-    // The state before a step is that before what is due then expires, whatever the run was cut by: a step, a stop, a signal.
-    if (steps_ >= last_step || time_ >= last_cycle) break;
-    if (interrupted_) { interrupted_ = false; stop_.request(StopReason::interrupted); break; }
-    expire_due();
-    if (stop_.requested()) break;
-
+    if (!goes_on(last_step, last_cycle)) break;
     // The processor whose slice it is, or the next one that has something to do.
     if (slice_left_ == 0) {
       slice_cpu_ = (slice_cpu_ + 1) % cpus();
@@ -56,9 +73,7 @@ void Machine::run(u64 last_step, u64 last_cycle, u64 wait_until) {
       ++tries;
     }
     if (tries == cpus()) {
-      if (wait_until != ~u64{0} && queue_.next() > wait_until) break;
-      if (queue_.next() == EventQueue::kNone) { stop_.request(StopReason::halted, "every processor waits and nothing can wake one"); break; }
-      time_ = std::max(time_, queue_.next());
+      if (!skip_to_event(wait_until)) break;
       continue;
     }
     if (slice_cpu_ == turn_cpu_ && (cpus() == 1 || slice_left_ == slice())) { stop_.pause(turn_what_); break; }

@@ -31,16 +31,11 @@ bool Machine::choose() {
 
 void Machine::run_timed(u64 last_step, u64 last_cycle, u64 wait_until) {
   while (!stop_.requested()) {
-    if (steps_ >= last_step || time_ >= last_cycle) break;
-    if (interrupted_) { interrupted_ = false; stop_.request(StopReason::interrupted); break; }
-    expire_due();
-    if (stop_.requested()) break;
+    if (!goes_on(last_step, last_cycle)) break;
     wake();
     const unsigned before = slice_cpu_;
     if (!choose()) {
-      if (wait_until != ~u64{0} && queue_.next() > wait_until) break;
-      if (queue_.next() == EventQueue::kNone) { stop_.request(StopReason::halted, "every processor waits and nothing can wake one"); break; }
-      time_ = std::max(time_, queue_.next());
+      if (!skip_to_event(wait_until)) break;
       continue;
     }
     if (slice_cpu_ == turn_cpu_ && (cpus() == 1 || slice_cpu_ != before)) { stop_.pause(turn_what_); break; }

@@ -2,13 +2,12 @@
 /// Between two instructions: the one before has retired, the next one's operands are noted before it changes them. Decoded instructions have
 /// these functions in place of their own, which are then jumped to; so the instructions' definitions know nothing of time.
 #include "cpu/block.hpp"
+#include "insn/forms.hpp"
 #include "timing/scoreboard.hpp"
 #include "timing/timed_insn.hpp"
 
 namespace vt::cpu {
 namespace {
-
-u64 width(const Insn& i) { return i.asz() == 2 ? ~u64{0} : i.asz() == 1 ? 0xffff'ffff : 0xffff; }
 
 u64 linear(const Cpu& c, unsigned s, u64 offset) {
   if (!c.code64_now) return static_cast<u32>(c.seg[s].base + offset);
@@ -20,7 +19,7 @@ u64 address(const Cpu& c, const Insn& i, const TimedAccess& a) {
   using enum TimedAccess::At;
   switch (a.at) {
     case operand: return linear(c, i.seg, c.ea(i));
-    case offset: return linear(c, i.seg, static_cast<u64>(i.imm) & width(i));
+    case offset: return linear(c, i.seg, static_cast<u64>(i.imm) & address_mask(i));
     case push: return linear(c, SS, c.stack_mask(c.r[4] - a.size));
     case pop: return linear(c, SS, c.stack_mask(c.r[4]));
     case frame: return linear(c, SS, c.stack_mask(c.r[5]));
@@ -36,7 +35,7 @@ void Timing::begin(const Insn& i, const TimedInsn& x) {
   insn_ = &i;
   rip_ = c_.r[kRipReg] + i.off;
   if (VT_UNLIKELY(x.kind == TimedKind::string)) {
-    count_ = c_.r[1] & width(i), si_ = c_.r[6], di_ = c_.r[7];
+    count_ = c_.r[1] & address_mask(i), si_ = c_.r[6], di_ = c_.r[7];
     return;
   }
   for (unsigned n = 0; n < x.accesses; ++n) la_[n] = address(c_, i, x.access[n]);
@@ -47,7 +46,7 @@ void Timing::begin(const Insn& i, const TimedInsn& x) {
 void Timing::finish_string() {
   const TimedInsn& x = *pending_;
   const Insn& i = *insn_;
-  const u64 n = x.by_rep ? (count_ - c_.r[1]) & width(i) : 1;
+  const u64 n = x.by_rep ? (count_ - c_.r[1]) & address_mask(i) : 1;
   const bool down = c_.flags & rflags::DF, first = !x.by_rep || !repeats_;
   u64 ticks = 0;
   if (first) string_line_[0] = string_line_[1] = ~u64{0};
@@ -61,7 +60,7 @@ void Timing::finish_string() {
     u64 step = n - k;
     for (unsigned a = 0; a < x.accesses; ++a) {
       const bool source = x.access[a].at == TimedAccess::At::si;
-      const u64 size = x.access[a].size, from = source ? si_ : di_, at = linear(c_, source ? i.seg : u8{ES}, (down ? from - k * size : from + k * size) & width(i));
+      const u64 size = x.access[a].size, from = source ? si_ : di_, at = linear(c_, source ? i.seg : u8{ES}, (down ? from - k * size : from + k * size) & address_mask(i));
       if (at >> 6 != string_line_[a]) {
         string_line_[a] = at >> 6;
         const AccessCost l = access(at, static_cast<unsigned>(size), x.access[a].written);
@@ -86,17 +85,16 @@ void Timing::settle(u64 retired) {
 
 void Timing::finish(u64 next_rip) {
   const TimedInsn& x = *pending_;
-  mispredicted_ = false;
   if (VT_UNLIKELY(x.kind == TimedKind::string)) finish_string();
   else {
     repeats_ = false;
-    if (x.kind == TimedKind::branch) branch(next_rip);
+    const bool mispredicted = x.kind == TimedKind::branch && branch(next_rip);
     if (!core_) {
       for (unsigned n = 0; n < x.accesses; ++n) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
     } else {
       Scoreboard::Operand operands[TimedInsn::kMost];
       for (unsigned n = 0; n < x.accesses; ++n) operands[n] = {la_[n], access(la_[n], x.access[n].size, x.access[n].written)};
-      settle(core_->retire(*insn_, x, operands, mispredicted_, next_rip != rip_ + insn_->len));
+      settle(core_->retire(*insn_, x, operands, mispredicted, next_rip != rip_ + insn_->len));
     }
     if (x.kind == TimedKind::special) special();
   }

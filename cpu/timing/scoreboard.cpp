@@ -35,6 +35,11 @@ void Scoreboard::blame(Cause c, u64 cycles, u64 until) {
   d.until = std::max(d.until, until);
 }
 
+void Scoreboard::blame(const AccessCost& l, u64 until) {
+  if (l.memory) blame(miss_of(l.from, false), l.memory - p_.l1d.latency, until);
+  if (l.others()) l.each_other([&](Cause c, unsigned cycles) { blame(c, cycles, until); });
+}
+
 /// Cycle in which the last of `slots` slots goes to the back end, when there is room for it.
 u64 Scoreboard::dispatch(unsigned slots) {
   for (unsigned n = 0; n < slots; ++n) {
@@ -111,16 +116,8 @@ u64 Scoreboard::load(const Insn& i, const TimedAccess& a, const Operand& o, u64 
     return entry = std::max(port(static_cast<u16>(p_.ports_load), ready, 1), s.ready) + p_.forward;
   }
   const u64 start = port(static_cast<u16>(p_.ports_load), ready, 1);
-  const unsigned extra = o.l.tlb + o.l.guest_walk + o.l.nested_walk + o.l.device;
-  const unsigned latency = (o.l.memory ? o.l.memory : p_.l1d.latency) + extra;
-  const u64 done = start + latency;
-  if (o.l.memory) blame(o.l.from == MemLevel::l2 ? Cause::data_l2 : o.l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, o.l.memory - p_.l1d.latency, done);
-  if (extra) {
-    blame(Cause::tlb, o.l.tlb, done);
-    blame(Cause::guest_walk, o.l.guest_walk, done);
-    blame(Cause::nested_walk, o.l.nested_walk, done);
-    blame(Cause::device, o.l.device, done);
-  }
+  const u64 done = start + (o.l.memory ? o.l.memory : p_.l1d.latency) + o.l.others();
+  blame(o.l, done);
   return entry = done;
 }
 
@@ -130,13 +127,11 @@ void Scoreboard::store(const Insn& i, const TimedAccess& a, const Operand& o, u6
   store_at_ = store_at_ + 1 == stores_.size() ? 0 : store_at_ + 1;
   port(static_cast<u16>(p_.ports_store_address), address_ready(i, a), 1);
   const u64 sent = std::max(port(static_cast<u16>(p_.ports_store_data), ready, 1), entry);
-  const u64 walk = o.l.tlb + o.l.guest_walk + o.l.nested_walk + o.l.device;
   // It leaves the buffer in order, a line's miss later.
-  drained_ = std::max(drained_ + 1, sent + walk) + (o.l.memory > p_.l2.latency ? (o.l.memory - p_.l2.latency) / 4 : 0);
+  drained_ = std::max(drained_ + 1, sent + o.l.others()) + (o.l.memory > p_.l2.latency ? (o.l.memory - p_.l2.latency) / 4 : 0);
   entry = drained_;
-  if (o.l.memory) blame(o.l.from == MemLevel::l2 ? Cause::data_l2 : o.l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, o.l.memory - p_.l1d.latency, drained_);
-  if (walk) blame(Cause::tlb, o.l.tlb, entry), blame(Cause::guest_walk, o.l.guest_walk, entry), blame(Cause::nested_walk, o.l.nested_walk, entry), blame(Cause::device, o.l.device, entry);
-  Store s{o.la, ready, 0, i.disp, a.size, i.rm, i.index, static_cast<u8>(a.at == push || a.at == pop), 0};
+  blame(o.l, entry);
+  Store s{o.la, ready, 0, i.disp, a.size, i.rm, i.index, a.at == push || a.at == pop};
   if (i.rm < 18) s.version = version_[i.rm];
   forward_[o.la >> 3 & (kStores - 1)] = s;
 }
@@ -186,8 +181,8 @@ void Scoreboard::string_line(const AccessCost& l) {
     waited_[static_cast<unsigned>(c)] += cycles * kTicks;
     waits_ = true;
   };
-  add(Cause::tlb, l.tlb), add(Cause::guest_walk, l.guest_walk), add(Cause::nested_walk, l.nested_walk), add(Cause::device, l.device);
-  add(l.from == MemLevel::l2 ? Cause::data_l2 : l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, l.memory / 4);
+  l.each_other(add);
+  if (l.memory) add(miss_of(l.from, false), l.memory / 4);
 }
 
 u64 Scoreboard::string(u64 ticks) {

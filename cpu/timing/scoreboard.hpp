@@ -31,7 +31,8 @@ class Scoreboard {
     u32 version = 0;
     i32 disp = 0;
     u16 size = 0;
-    u8 base = 0, index = 0, stack = 0, pad = 0;
+    u8 base = 0, index = 0;
+    bool stack = false;
     void state(Ar& a) { a(la, ready, version, disp, size, base, index, stack); }
   };
   struct Due { u64 cycles = 0, until = 0; void state(Ar& a) { a(cycles, until); } };
@@ -41,6 +42,7 @@ class Scoreboard {
   void store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready);
   u64 address_ready(const Insn& i, const TimedAccess& a) const;
   void blame(Cause c, u64 cycles, u64 until);
+  void blame(const AccessCost& l, u64 until);
   u64 settle(u64 done, unsigned slots);
 
   const timing::Profile& p_;

@@ -83,12 +83,22 @@ int slot_of(const Insn& i, const Role& r) {
   return -1;
 }
 
+/// XOR, SUB and the like with the same register twice: zero, whatever was in it.
+bool zeroes(const Insn& i) {
+  if (i.mem() || i.reg != i.rm) return false;
+  const Def& d = all_rows()[i.row];
+  if (std::string_view(d.operands).find_first_of("IAr") != std::string_view::npos) return false;   // an immediate, or the accumulator's forms
+  for (const char* name : {"XOR", "SUB", "PXOR", "XORPS", "XORPD"}) if (name == std::string_view(d.name)) return true;
+  for (const char* name : {"VPXOR", "VXORPS", "VXORPD"}) if (name == std::string_view(d.name)) return i.vvvv == i.rm;
+  return false;
+}
+
 void registers(TimedInsn& x, const Insn& i, const Roles& roles, const timing::Profile& p) {
   for (unsigned n = 0; n < x.accesses; ++n) {
     x.modifies |= x.access[n].read && x.access[n].written;
     x.stack_engine |= x.access[n].at == TimedAccess::At::push || x.access[n].at == TimedAccess::At::pop;
   }
-  const bool idiom = p.eliminate_zero_idioms && x.zero_idiom && !i.mem() && i.reg == i.rm && (!x.three_operands || i.vvvv == i.rm);
+  const bool idiom = p.eliminate_zero_idioms && zeroes(i);
   x.eliminated = idiom || (x.op == OpClass::move && p.eliminate_moves && !i.mem() && i.osz() >= 1);
   if (i.mem() && (x.op == OpClass::lea || x.op == OpClass::lea_slow))
     for (u8 n : {i.rm, i.index}) if (n < 16) x.source[x.sources++] = n;
@@ -126,8 +136,6 @@ TimedInsn timed_insn(const Insn& i, const timing::Profile& p) {
     x.by_rep = i.rep() || i.repne();
     return x;
   }
-  for (const char* zero : {"XOR", "SUB", "PXOR", "XORPS", "XORPD", "VPXOR", "VXORPS", "VXORPD"})
-    if (name == zero && std::string_view(d.operands).find_first_of("IAr") == std::string_view::npos) x.zero_idiom = true, x.three_operands = name[0] == 'V';
   bool read = false, written = false;
   for (const Role& r : roles)
     if (r.kind == Role::memory) read |= r.read, written |= r.written;

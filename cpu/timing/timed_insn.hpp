@@ -24,8 +24,6 @@ struct TimedInsn {
   timing::OpClass op = timing::OpClass::nop;
   Predictor::Kind branch = Predictor::Kind::direct;
   bool lock = false, by_rep = false;
-  bool zero_idiom = false;       ///< the same register twice gives zero: XOR, SUB and the like
-  bool three_operands = false;   ///< VEX
   u8 accesses = 0;
   TimedAccess access[kMost];
   // `core`: numbers of the scoreboard's registers.

@@ -89,31 +89,27 @@ void Timing::stall(Cause c, u64 cycles) {
   else add(c, cycles * kTicks);
 }
 
-WalkCost Timing::walk(u64 la, bool fetch) {
+void Timing::translate(u64 la, bool fetch, AccessCost& cost) {
+  const TimingTlbs::Hit hit = tlbs_.find(tags_, la, fetch);
+  if (hit == TimingTlbs::Hit::first) return;
+  cost.tlb += t_.profile.stlb_hit;
+  if (hit == TimingTlbs::Hit::second) return;
   const WalkCost w = timing_walk(space(), la, tlbs_, caches_);
   tlbs_.fill(tags_, la, w.shift, w.global, fetch);
+  cost.tlb += t_.profile.walk_start, cost.guest_walk += w.guest_cycles, cost.nested_walk += w.nested_cycles;
   CycleStack& s = now_stack();
   ++s.walks, s.guest_references += w.guest_references, s.nested_references += w.nested_references;
-  return w;
 }
 
 void Timing::fetch(u64 rip, Hpa at) {
-  const u64 la = c_.code64_now ? rip : static_cast<u32>(c_.seg[CS].base + rip);
   const bool same_page = line_ != ~u64{0} && line_ >> 6 == rip >> kPageShift;
   line_ = rip >> 6;
-  if (!same_page && translated()) {
-    const TimingTlbs::Hit hit = tlbs_.find(tags_, la, true);
-    if (hit == TimingTlbs::Hit::second) stall(Cause::tlb, t_.profile.stlb_hit);
-    if (hit == TimingTlbs::Hit::none) {
-      const WalkCost w = walk(la, true);
-      stall(Cause::tlb, t_.profile.stlb_hit + t_.profile.walk_start);
-      stall(Cause::guest_walk, w.guest_cycles);
-      stall(Cause::nested_walk, w.nested_cycles);
-    }
-  }
+  AccessCost cost;
+  if (!same_page && translated()) translate(c_.code64_now ? rip : static_cast<u32>(c_.seg[CS].base + rip), true, cost);
+  if (cost.others()) cost.each_other([&](Cause c, unsigned cycles) { stall(c, cycles); });
   MemLevel from;
   const unsigned latency = caches_.fetch(at.v >> 6, from);
-  if (from != MemLevel::l1) stall(from == MemLevel::l2 ? Cause::fetch_l2 : from == MemLevel::llc ? Cause::fetch_llc : Cause::fetch_dram, latency - t_.profile.l1i.latency);
+  if (from != MemLevel::l1) stall(miss_of(from, true), latency - t_.profile.l1i.latency);
 }
 
 /// Where an access goes, by what has translated it a moment ago.
@@ -145,14 +141,7 @@ AccessCost Timing::access(u64 la, unsigned size, bool write) {
     const u64 at = std::max(la, line << 6);
     Hpa to;
     const bool ram = physical(at, to);
-    if (!tlbs_.recent(at) && translated()) {
-      const TimingTlbs::Hit hit = tlbs_.find(tags_, at, false);
-      if (hit != TimingTlbs::Hit::first) l.tlb += t_.profile.stlb_hit;
-      if (hit == TimingTlbs::Hit::none) {
-        const WalkCost w = walk(at, false);
-        l.tlb += t_.profile.walk_start, l.guest_walk += w.guest_cycles, l.nested_walk += w.nested_cycles;
-      }
-    }
+    if (!tlbs_.recent(at) && translated()) translate(at, false, l);
     if (!ram) {
       l.device += c_.apic.mmio_at(to.v & kPageMask) ? t_.profile.apic_mmio : t_.profile.mmio;
     } else {
@@ -167,24 +156,20 @@ AccessCost Timing::access(u64 la, unsigned size, bool write) {
 /// `events`: a miss costs what is not hidden of its latency; a store's, a quarter of a load's.
 void Timing::charge_access(const AccessCost& l, bool load) {
   if (VT_LIKELY(!(l.tlb | l.guest_walk | l.nested_walk | l.memory | l.device))) return;
-  add(Cause::tlb, u64{l.tlb} * kTicks);
-  add(Cause::guest_walk, u64{l.guest_walk} * kTicks);
-  add(Cause::nested_walk, u64{l.nested_walk} * kTicks);
-  add(Cause::device, u64{l.device} * kTicks);
+  l.each_other([&](Cause c, unsigned cycles) { add(c, u64{cycles} * kTicks); });
   if (l.memory) {
     const u64 ticks = u64{l.memory - t_.profile.l1d.latency} * kTicks * t_.profile.exposed_percent / 100 / (load ? 1 : 4);
-    add(l.from == MemLevel::l2 ? Cause::data_l2 : l.from == MemLevel::llc ? Cause::data_llc : Cause::data_dram, ticks);
+    add(miss_of(l.from, false), ticks);
   }
 }
 
-void Timing::branch(u64 next_rip) {
-  const u64 behind = rip_ + insn_->len;
+bool Timing::branch(u64 next_rip) {
   CycleStack& s = now_stack();
   ++s.branches;
-  mispredicted_ = !predictor_.predict(pending_->branch, rip_, behind, next_rip);
-  if (!mispredicted_) return;
+  if (predictor_.predict(pending_->branch, rip_, rip_ + insn_->len, next_rip)) return false;
   ++s.mispredicted;
   if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
+  return true;
 }
 
 void Timing::special() {

@@ -116,6 +116,14 @@ TEST_P(SmallGuests, Watched) {
   RecordProperty("events", static_cast<int>(counter.n));
 }
 
+TEST_P(SmallGuests, AskingForTheTimeLeavesNoTrace) {
+  Booted b(GetParam());
+  b.machine->run(plain(GetParam()).steps / 2);
+  const std::string before = b.machine->state_hash();
+  for (unsigned n = 0; n < b.machine->cpus(); ++n) b.machine->processor(n).tsc();
+  EXPECT_EQ(b.machine->state_hash(), before);
+}
+
 TEST_P(SmallGuests, SavedAndLoadedAtRandomSteps) {
   const Outcome& o = plain(GetParam());
   Booted b(GetParam());

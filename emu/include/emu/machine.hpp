@@ -123,7 +123,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void arm_timer(unsigned cpu, u64 cycle) override;
   void arm_preemption_timer(unsigned cpu, u64 cycle) override;
   u64 slice_start() const override { return time_; }
-  u64 clamp_time(u64 ns) override { return handed_out_ = std::max(handed_out_, ns); }
+  u64 clamp_time(u64 ns) override { return running_ ? handed_out_ = std::max(handed_out_, ns) : std::max(handed_out_, ns); }   // who looks from outside leaves no trace
   u64 slice_start_step() const override { return steps_; }
   // vtd::Outside
   u64 step() const override { return running_ ? running_->step() : steps_; }
@@ -148,6 +148,8 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   void deliver(const cpu::ApicMessage& m, const cpu::Cpu* sender = nullptr);
   void expire_due();
   u64 slice() const;
+  bool goes_on(u64 last_step, u64 last_cycle);    ///< lets what is due expire; false: the run ends here
+  bool skip_to_event(u64 wait_until);             ///< every processor waits; false: so does the run
   // Timing models: a clock per processor.
   void run_timed(u64 last_step, u64 last_cycle, u64 wait_until);
   bool choose();                     ///< whose slice comes next; false: every processor waits

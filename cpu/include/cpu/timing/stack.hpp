@@ -3,7 +3,7 @@
 #pragma once
 #include <array>
 
-#include "base/archive.hpp"
+#include "cpu/timing/caches.hpp"
 
 namespace vt::cpu {
 
@@ -24,6 +24,12 @@ enum class Cause : u8 {
 inline constexpr unsigned kCauses = static_cast<unsigned>(Cause::count_);
 inline constexpr const char* kCauseNames[kCauses] = {"base", "branch", "fetch-l2", "fetch-llc", "fetch-dram", "data-l2", "data-llc", "data-dram", "tlb",
                                                      "guest-walk", "nested-walk", "vm-entry", "vm-exit", "interrupt", "device", "wait"};
+
+/// Whose a line is that L1 did not have.
+constexpr Cause miss_of(MemLevel from, bool fetch) {
+  const Cause first = fetch ? Cause::fetch_l2 : Cause::data_l2;   // the levels' causes follow each other
+  return static_cast<Cause>(static_cast<unsigned>(first) + static_cast<unsigned>(from) - static_cast<unsigned>(MemLevel::l2));
+}
 
 /// In ticks: 240 to a cycle, so that halves, thirds, quarters, fifths, sixths and eighths of one are whole.
 inline constexpr u64 kTicks = 240;

@@ -30,6 +30,9 @@ class TimingSampler {
 struct AccessCost {
   unsigned tlb = 0, guest_walk = 0, nested_walk = 0, memory = 0, device = 0;
   MemLevel from = MemLevel::l1;
+  /// All but memory's, in the causes' order: `f(cause, cycles)`.
+  template <class F> void each_other(F f) const { f(Cause::tlb, tlb), f(Cause::guest_walk, guest_walk), f(Cause::nested_walk, nested_walk), f(Cause::device, device); }
+  unsigned others() const { return tlb + guest_walk + nested_walk + device; }
 };
 
 class Timing final : public TlbFlushListener {
@@ -70,7 +73,7 @@ class Timing final : public TlbFlushListener {
   void begin(const Insn& i, const TimedInsn& x);
   void finish(u64 next_rip);
   void finish_string();
-  void branch(u64 next_rip);
+  bool branch(u64 next_rip);             ///< true: mispredicted
   void settle(u64 retired);
   void special();
   AccessCost access(u64 la, unsigned size, bool write);
@@ -81,7 +84,7 @@ class Timing final : public TlbFlushListener {
   CycleStack& now_stack() { return stacks_[guest_]; }
   WalkSpace space() const;
   bool translated() const;               ///< by paging or EPT
-  WalkCost walk(u64 la, bool fetch);
+  void translate(u64 la, bool fetch, AccessCost& cost);   ///< adds what finding the translation costs
   void stall(Cause c, u64 cycles);
 
   Cpu& c_;
@@ -96,7 +99,7 @@ class Timing final : public TlbFlushListener {
   u64 limit_ = ~u64{0};
   const Insn* insn_ = nullptr;
   u64 rip_ = 0, la_[3] = {}, count_ = 0, si_ = 0, di_ = 0;
-  bool guest_ = false, repeats_ = false, cold_vmcs_ = false, mispredicted_ = false;
+  bool guest_ = false, repeats_ = false, cold_vmcs_ = false;
   u64 since_ = 0;                      ///< ticks when this context began, less what its other causes took since
   u64 string_line_[2] = {~u64{0}, ~u64{0}};
   TlbContext tags_{};
