@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cpu/timing/timing.hpp"
 #include "firmware/timing.hpp"
 #include "names.hpp"
 #include "processors.hpp"

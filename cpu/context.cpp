@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/block.hpp"
 #include "cpu/cpu.hpp"
+#include "cpu/timing/timing.hpp"
 
 namespace vt::cpu {
 

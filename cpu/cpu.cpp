@@ -2,6 +2,7 @@
 #include "cpu/cpu.hpp"
 
 #include "cpu/block.hpp"
+#include "cpu/timing/timing.hpp"
 
 namespace vt::cpu {
 
@@ -16,6 +17,8 @@ void Cpu::set_timing(const timing::Timing& t, LastLevel& last) {
   timing_ = std::make_unique<Timing>(*this, t, last);
   drop_derived();
 }
+u64 Cpu::timed_now() const { return out_.clamp_time(timing_->now_ns()); }
+u64 Cpu::timed_allowance() const { return std::min(static_cast<u64>(budget) + 1, timing_->iterations()); }
 
 /// SDM 3A "Processor State After Reset"
 void Cpu::reset(bool init) {

@@ -2,6 +2,7 @@
 /// Exceptions and interrupts through the IDT.   SDM 3A "Interrupt and Exception Handling", "8086 Emulation"; SDM 2 "INT n/INTO/INT3/INT1"
 #include <algorithm>
 
+#include "cpu/timing/timing.hpp"
 #include "segments.hpp"
 
 namespace vt::cpu {

@@ -4,6 +4,7 @@
 /// whatever can be noticed happens at exact instruction boundaries.
 #include "cpu/block.hpp"
 #include "cpu/rows.hpp"
+#include "cpu/timing/timing.hpp"
 #include "decoder.hpp"
 #include "fuse.hpp"
 #include "observe.hpp"
@@ -230,7 +231,7 @@ void Cpu::execute(Block& b) {
     case Next::end: case Next::seq: rip = (r[kRipReg] + i.next_off()) & wrap; break;
     case Next::again: case Next::fault: rip = (r[kRipReg] + i.off) & wrap; break;
   }
-  if (timing_) timing_->left(done, rip);
+  if (timing_) timing_->left(done, last->timed + index, rip);
   const bool entered = non_root() != guest;  // VM entry and exit bring their own blocking and traps
   if (why != Next::fault) {
     careful = false;

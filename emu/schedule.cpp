@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "board.hpp"
+#include "cpu/timing/timing.hpp"
 #include "emu/machine.hpp"
 
 namespace vt::emu {

@@ -3,6 +3,7 @@
 /// so no clock is ahead of another running one's by more than a slice and one instruction. What anybody was told of the time is never told less by another.
 #include <algorithm>
 
+#include "cpu/timing/timing.hpp"
 #include "emu/machine.hpp"
 
 namespace vt::emu {

@@ -3,25 +3,29 @@
 
 namespace vt::cpu {
 
-unsigned Caches::beyond(CacheArray& first, u64 line, bool write, MemLevel& from) {
+unsigned Caches::beyond(u64 line, u64 back, MemLevel& from) {
+  last_.cache.prefetch(line);
+  u64 gone;
   unsigned latency;
-  if (l2_.hit(line, false)) {
+  if (l2_.bring(line, false, gone) != CacheArray::Place::fresh) {
     from = MemLevel::l2;
     latency = l2_.latency();
   } else {
     latency = last_.access(line, false, from);
-    if (const u64 back = l2_.fill(line, false); back != CacheArray::kNone) last_.written_back(back);
+    if (gone != CacheArray::kNone) last_.written_back(gone);
   }
-  if (const u64 back = first.fill(line, write); back != CacheArray::kNone && !l2_.hit(back, true))
-    if (const u64 further = l2_.fill(back, true); further != CacheArray::kNone) last_.written_back(further);
+  if (back == CacheArray::kNone) return latency;
+  if (l2_.bring(back, true, gone); gone != CacheArray::kNone) last_.written_back(gone);
   return latency;
 }
 
 void Caches::flush(u64 line) {
+  recent_.drop_set_of(line), recent_code_.drop_set_of(line);
   for (CacheArray* c : {&l1i_, &l1d_, &l2_, &last_.cache}) c->drop(line);
 }
 
 void Caches::flush_all() {
+  forget_recent();
   for (CacheArray* c : {&l1i_, &l1d_, &l2_, &last_.cache}) c->drop_all();
 }
 

@@ -31,9 +31,8 @@ u64 address(const Cpu& c, const Insn& i, const TimedAccess& a) {
 }  // namespace
 
 void Timing::begin(const Insn& i, const TimedInsn& x) {
-  pending_ = &x;
-  insn_ = &i;
   rip_ = c_.r[kRipReg] + i.off;
+  pending_ = true;
   if (VT_UNLIKELY(x.kind == TimedKind::string)) {
     count_ = c_.r[1] & address_mask(i), si_ = c_.r[6], di_ = c_.r[7];
     return;
@@ -44,7 +43,7 @@ void Timing::begin(const Insn& i, const TimedInsn& x) {
 /// So many iterations as have been made since `begin`: what they cost does not depend on how many are made at once. A line is looked up when an
 /// iteration is the first of its repetition there.
 void Timing::finish_string() {
-  const TimedInsn& x = *pending_;
+  const TimedInsn& x = *last_;
   const Insn& i = *insn_;
   const u64 n = x.by_rep ? (count_ - c_.r[1]) & address_mask(i) : 1;
   const bool down = c_.flags & rflags::DF, first = !x.by_rep || !repeats_;
@@ -73,6 +72,7 @@ void Timing::finish_string() {
   }
   if (core_) settle(core_->string(ticks));
   else ticks_ += ticks;
+  if (x.by_rep) seen_ = ticks_;   // the clock is looked at after every iteration
 }
 
 /// `core`: the time of retirement, and whom the wait for it belongs to.
@@ -83,22 +83,46 @@ void Timing::settle(u64 retired) {
   for (unsigned n = 1; n < kCauses; ++n) now_stack().ticks[n] += (*waited)[n], since_ += (*waited)[n];
 }
 
+bool Timing::branch(u64 next_rip) {
+  CycleStack& s = now_stack();
+  ++s.branches;
+  if (last_->branch == Predictor::Kind::conditional ? predictor_.conditional(rip_, next_rip != rip_ + insn_->len) : predictor_.predict(last_->branch, rip_, rip_ + insn_->len, next_rip)) return false;
+  ++s.mispredicted;
+  if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
+  return true;
+}
+
 void Timing::finish(u64 next_rip) {
-  const TimedInsn& x = *pending_;
-  if (VT_UNLIKELY(x.kind == TimedKind::string)) finish_string();
-  else {
-    repeats_ = false;
-    const bool mispredicted = x.kind == TimedKind::branch && branch(next_rip);
-    if (!core_) {
-      for (unsigned n = 0; n < x.accesses; ++n) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
+  pending_ = false;
+  const TimedInsn& x = *last_;
+  if (VT_UNLIKELY(x.kind == TimedKind::string)) return finish_string();
+  repeats_ = false;
+  if (x.kind == TimedKind::branch) branch(next_rip);
+  for (unsigned n = 0; n < x.accesses; ++n)
+    if (!caches_.recent().has(la_[n], x.access[n].size, x.access[n].written)) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
+  if (x.kind == TimedKind::special) special();
+}
+
+void Timing::retire(unsigned n, u64 next_rip) {
+  const TimedInsn* x = last_;
+  const Insn* i = insn_;
+  if (!x->quiet()) {
+    if (VT_UNLIKELY(x->kind == TimedKind::string)) {
+      finish_string();
     } else {
+      repeats_ = false;
+      const bool mispredicted = x->kind == TimedKind::branch && branch(next_rip);
       Scoreboard::Operand operands[TimedInsn::kMost];
-      for (unsigned n = 0; n < x.accesses; ++n) operands[n] = {la_[n], access(la_[n], x.access[n].size, x.access[n].written)};
-      settle(core_->retire(*insn_, x, operands, mispredicted, next_rip != rip_ + insn_->len));
+      for (unsigned k = 0; k < x->accesses; ++k) {
+        operands[k].la = la_[k];
+        if (!caches_.recent().has(la_[k], x->access[k].size, x->access[k].written)) operands[k].l = access(la_[k], x->access[k].size, x->access[k].written);
+      }
+      settle(core_->retire(*i, *x, operands, mispredicted, next_rip != rip_ + i->len));
+      if (x->kind == TimedKind::special) special();
     }
-    if (x.kind == TimedKind::special) special();
+    ++x, ++i, --n;
   }
-  pending_ = nullptr;
+  for (; n; --n, ++x, ++i) settle(core_->retire(*i, *x, nullptr, false, false));
 }
 
 bool Timing::tripped(const Insn* i) {
@@ -110,42 +134,136 @@ bool Timing::tripped(const Insn* i) {
   c_.why = Next::fault;
   c_.left_at = i;
   c_.leave_run = true;
-  ++instructions_;   // `left` takes it back
+  last_ = &kNoRun;
   return true;
 }
 
-template <bool Fetch, bool Pend>
-void timed_step(Cpu& c, const Insn* i) {
-  Timing& t = *c.timing();
-  if (t.pending_) t.finish(c.r[kRipReg] + i->off);
-  t.ticks_ += t.owed_;
-  t.owed_ = 0;
-  if (VT_UNLIKELY(t.ticks_ >= t.trip_) && t.tripped(i)) return;
-  const u64 rip = c.r[kRipReg] + i->off;
-  if (Fetch) {
-    if (VT_UNLIKELY(rip >> 6 != t.line_)) t.fetch(rip, c.block->page + i->off);
-    if (VT_UNLIKELY((rip & 63) + i->len > 64)) t.fetch((rip | 63) + 1, c.block->crosses ? c.block->page2 : c.block->page + ((i->off | 63) + 1));
+enum class Mark : u8 { quiet, event, data64, jump };   ///< data64: a memory operand whose address is a sum of registers; jump: a branch and no more
+enum class Lines : u8 { same, first, both };     ///< what may have to be fetched: none; its line; its line and the next one
+
+/// The hook, in parts: what happens rarely is a function of its own that goes on at the beginning again, so that the usual path needs no frame.
+struct TimedSteps {
+  static u64 rip(const Cpu& c, const Insn* i) { return c.r[kRipReg] + i->off; }
+  /// The line of code at `rip` is the one that was fetched last, or one that costs nothing.
+  static bool at_hand(const Cpu& c, Timing& t, u64 rip) {
+    if (rip >> 6 == t.line_) return true;
+    if (VT_UNLIKELY(!c.code64_now || !t.caches_.recent_code().has(rip, 1, false))) return false;
+    t.line_ = rip >> 6;
+    return true;
   }
-  const TimedInsn& x = c.block->timed[i - c.block->insns];
-  t.owed_ = x.cost;
-  ++t.instructions_;
-  if (Pend) t.begin(*i, x);
-  else t.repeats_ = false;
-  return x.fn(c, i);
+
+  template <bool Core, Lines Fetch, Mark What>
+  [[gnu::noinline]] static void retire(Cpu& c, const Insn* i) {
+    Timing& t = *c.timing();
+    if (Core) {
+      t.account(t.last_->run_length, rip(c, i));
+      t.last_ = &kNoRun;
+    } else {
+      t.finish(rip(c, i));
+    }
+    return step<Core, Fetch, What>(c, i);
+  }
+  template <bool Core, Lines Fetch, Mark What>
+  [[gnu::noinline]] static void trip(Cpu& c, const Insn* i) {
+    c.timing()->last_ = &kNoRun;
+    if (!c.timing()->tripped(i)) return step<Core, Fetch, What>(c, i);
+  }
+  template <bool Core, Lines Fetch, Mark What>
+  [[gnu::noinline]] static void fetch(Cpu& c, const Insn* i) {
+    Timing& t = *c.timing();
+    t.last_ = &kNoRun;
+    t.fetch(rip(c, i), c.block->page + i->off);
+    return step<Core, Fetch, What>(c, i);
+  }
+
+  template <bool Core, Lines Fetch, Mark What>
+  static void step(Cpu& c, const Insn* i) {
+    Timing& t = *c.timing();
+    const TimedInsn& done = *t.last_;
+    if (Core ? done.run_length != 0 : t.pending_) return retire<Core, Fetch, What>(c, i);
+    if (!Core) t.ticks_ += done.run, t.instructions_ += done.run_length;
+    if (What != Mark::quiet) {
+      t.seen_ = t.ticks_;
+      if (VT_UNLIKELY(t.ticks_ >= t.trip_)) return trip<Core, Fetch, What>(c, i);
+    }
+    if (Fetch == Lines::first && VT_UNLIKELY(!at_hand(c, t, rip(c, i)))) return fetch<Core, Fetch, What>(c, i);
+    if (Fetch == Lines::both) {
+      if (!at_hand(c, t, rip(c, i))) t.fetch(rip(c, i), c.block->page + i->off);
+      const u64 next = (rip(c, i) | 63) + 1;
+      if (!at_hand(c, t, next)) t.fetch(next, c.block->crosses ? c.block->page2 : c.block->page + ((i->off | 63) + 1));
+    }
+    const TimedInsn& x = c.block->timed[i - c.block->insns];
+    t.last_ = &x;
+    t.insn_ = i;
+    if (What == Mark::data64) {
+      const u64 la = t.la_[0] = c.r[x.base] + (c.r[x.index] << x.scale) + static_cast<u64>(static_cast<i64>(x.disp));
+      if (!Core) t.pending_ = !t.caches_.recent().has(la, x.access[0].size, x.access[0].written);
+    } else if (What == Mark::jump) {
+      t.rip_ = rip(c, i);
+      t.pending_ = !Core;
+    } else if (What == Mark::event) {
+      t.begin(*i, x);
+    }
+    return x.fn(c, i);
+  }
+};
+
+/// Fills in what the operand's address is made of; false: it takes more than that.
+bool sum_of_registers(const Cpu& c, const Insn& i, TimedInsn& x) {
+  using enum TimedAccess::At;
+  if (!c.code64_now || x.kind != TimedKind::plain || x.accesses != 1) return false;
+  x.index = kZeroReg;
+  switch (x.access[0].at) {
+    case operand:
+      if (i.ea() != Ea::plain64) return false;
+      x.base = i.rm, x.index = i.index, x.scale = static_cast<u8>(i.scale()), x.disp = i.disp;
+      return true;
+    case push: x.base = 4, x.disp = -static_cast<i32>(x.access[0].size); return true;
+    case pop: x.base = 4; return true;
+    case frame: x.base = 5; return true;
+    default: return false;
+  }
 }
 
+Mark mark_of(const Cpu& c, const Insn& i, TimedInsn& x) {
+  if (x.quiet()) return Mark::quiet;
+  if (x.kind == TimedKind::branch && !x.accesses) return Mark::jump;
+  return sum_of_registers(c, i, x) ? Mark::data64 : Mark::event;
+}
+
+/// Marked are those that do more than take time, the first of a block or of a line, and what follows a string instruction, whose account needs the registers
+/// that it left.
 void mark_timed(Cpu& c, Insn* insns, unsigned n, TimedInsn* timed) {
+  using enum Mark;
   const timing::Profile& p = c.timing()->profile();
   const bool core = c.timing()->model() == timing::Model::core;
   for (unsigned k = 0; k < n; ++k) {
+    TimedInsn& x = timed[k];
+    x = timed_insn(insns[k], p);
+    x.fn = insns[k].fn;
+    if (!core) x.cost = (x.kind == TimedKind::string && x.by_rep ? 0 : Timing::row_cost(p, x.op)) + (x.lock ? Timing::row_cost(p, timing::OpClass::lock) : 0);
+  }
+  using enum Lines;
+  using S = TimedSteps;
+  constexpr Fn kSteps[2][3][4] = {{{S::step<false, same, quiet>, S::step<false, same, event>, S::step<false, same, data64>, S::step<false, same, jump>},
+                                   {S::step<false, first, quiet>, S::step<false, first, event>, S::step<false, first, data64>, S::step<false, first, jump>},
+                                   {S::step<false, both, quiet>, S::step<false, both, event>, S::step<false, both, data64>, S::step<false, both, jump>}},
+                                  {{S::step<true, same, quiet>, S::step<true, same, event>, S::step<true, same, data64>, S::step<true, same, jump>},
+                                   {S::step<true, first, quiet>, S::step<true, first, event>, S::step<true, first, data64>, S::step<true, first, jump>},
+                                   {S::step<true, both, quiet>, S::step<true, both, event>, S::step<true, both, data64>, S::step<true, both, jump>}}};
+  u32 run = 0;
+  u16 length = 0;
+  for (unsigned k = n; k--;) {
     Insn& i = insns[k];
     TimedInsn& x = timed[k];
-    x = timed_insn(i, p);
-    x.fn = i.fn;
-    if (!core) x.cost = (x.kind == TimedKind::string && x.by_rep ? 0 : Timing::row_cost(p, x.op)) + (x.lock ? Timing::row_cost(p, timing::OpClass::lock) : 0);
-    const bool fetch = k == 0 || i.off >> 6 != insns[k - 1].off >> 6 || (i.off & 63) + i.len > 64;
-    const bool pend = core || x.accesses || x.kind != TimedKind::plain;
-    i.fn = fetch ? (pend ? timed_step<true, true> : timed_step<true, false>) : (pend ? timed_step<false, true> : timed_step<false, false>);
+    run += x.cost, ++length;
+    const Lines lines = (i.off & 63) + i.len > 64 ? both : k == 0 || i.off >> 6 != insns[k - 1].off >> 6 ? first : same;
+    const TimedInsn* before = k && timed[k - 1].kind == TimedKind::string ? &timed[k - 1] : nullptr;
+    const Mark mark = before && before->by_rep && x.quiet() ? event : mark_of(c, i, x);
+    if (lines == same && mark == quiet && !before) continue;
+    i.fn = kSteps[core][static_cast<unsigned>(lines)][static_cast<unsigned>(mark)];
+    x.run = run, x.run_length = length;
+    run = 0, length = 0;
   }
 }
 

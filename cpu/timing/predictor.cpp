@@ -6,11 +6,6 @@
 namespace vt::cpu {
 namespace {
 
-constexpr u64 mix(u64 x) {   // SplitMix64's finaliser
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  return x ^ (x >> 29);
-}
-
 void learn(i8& counter, bool taken, i8 low, i8 high) {
   if (taken) counter = static_cast<i8>(std::min<int>(counter + 1, high));
   else counter = static_cast<i8>(std::max<int>(counter - 1, low));
@@ -26,24 +21,19 @@ Predictor::Predictor(const timing::Profile& p)
   }
 }
 
-/// Of a branch and as much of the history as the table looks at: low bits name the slot, high ones are the tag.
-u64 Predictor::hash(unsigned t, u64 rip) const {
-  return mix(rip * 0x9e3779b97f4a7c15 ^ (history_ & keep_[t]) * 0xd1342543de82ef95 ^ t);
-}
-
 /// SDM has nothing of it: the shape is that of published TAGE predictors.
-bool Predictor::direction(u64 rip, bool taken) {
+bool Predictor::by_history(u64 branch, bool taken, Base& base) {
   std::array<Entry*, kTables> at{};
   int known = -1, other = -1;
   std::array<u16, kTables> tags{};
   for (unsigned t = 0; t < kTables; ++t) {
-    const u64 h = hash(t, rip);
+    // Of the branch and as much of the history as the table looks at: low bits name the slot, high ones are the tag.
+    const u64 h = ((branch + t) ^ (history_ & keep_[t]) * 0x9e3779b97f4a7c15) * 0xd1342543de82ef95;
     tags[t] = static_cast<u16>(h >> 48 | 1);   // 0 is empty
-    at[t] = &tagged_[t][h >> 16 & (tagged_[t].size() - 1)];
+    at[t] = &tagged_[t][h >> 24 & (tagged_[t].size() - 1)];
     if (at[t]->tag == tags[t]) other = known, known = static_cast<int>(t);
   }
-  i8& base = base_[mix(rip) & (base_.size() - 1)];
-  const bool by_base = base >= 0;
+  const bool by_base = base.counter >= 0;
   const bool second = other >= 0 ? at[static_cast<unsigned>(other)]->counter >= 0 : by_base;
   bool right;
   if (known >= 0) {
@@ -55,14 +45,14 @@ bool Predictor::direction(u64 rip, bool taken) {
   } else {
     right = by_base == taken;
   }
-  if (known < 0 || other < 0) learn(base, taken, -2, 1);
+  if (known < 0 || other < 0) learn(base.counter, taken, -2, 1);
+  base.right = by_base == taken ? static_cast<u8>(std::min<unsigned>(base.right + 1u, kSure)) : u8{0};
   if (!right) {
     bool made = false;
     for (unsigned t = static_cast<unsigned>(known + 1); t < kTables && !made; ++t)
       if (at[t]->useful == 0) *at[t] = {tags[t], static_cast<i8>(taken ? 0 : -1), 0}, made = true;
     for (unsigned t = static_cast<unsigned>(known + 1); t < kTables && !made; ++t) --at[t]->useful;
   }
-  history_ = history_ << 1 | (taken ? 1 : 0);
   return right;
 }
 
@@ -78,12 +68,10 @@ bool Predictor::target(u64 key, u64 to) {
 }
 
 bool Predictor::predict(Kind kind, u64 rip, u64 behind, u64 next) {
-  const auto push = [&] { top_ = (top_ + 1) % static_cast<u32>(stack_.size()); stack_[top_] = behind; };
+  const u32 depth = static_cast<u32>(stack_.size());
+  const auto push = [&] { top_ = top_ + 1 == depth ? 0 : top_ + 1; stack_[top_] = behind; };
   switch (kind) {
-    case Kind::conditional: {
-      const bool taken = next != behind, right = direction(rip, taken);
-      return right;
-    }
+    case Kind::conditional: return conditional(rip, next != behind);
     case Kind::direct: return true;   // the decoder knows
     case Kind::call: push(); return true;
     case Kind::indirect: case Kind::indirect_call: {
@@ -94,7 +82,7 @@ bool Predictor::predict(Kind kind, u64 rip, u64 behind, u64 next) {
     }
     case Kind::ret: {
       const u64 to = stack_[top_];
-      top_ = (top_ + static_cast<u32>(stack_.size()) - 1) % static_cast<u32>(stack_.size());
+      top_ = top_ ? top_ - 1 : depth - 1;
       return to == next;
     }
   }

@@ -49,43 +49,25 @@ u64 Scoreboard::dispatch(unsigned slots) {
     rob_[rob_at_] = ~u64{0};   // until `settle`
     rob_at_ = rob_at_ + 1 == rob_.size() ? 0 : rob_at_ + 1;
   }
-  if (front_ - base_ >= 64 * kWords) {
-    for (auto& t : taken_) t = {};
-    base_ = front_;
-  }
-  while (base_ < front_) {   // nothing is issued before this cycle any more
-    const u64 to = std::min(front_, (base_ | 63) + 1);
-    const u64 gone = (to & 63 ? (u64{1} << (to & 63)) - 1 : ~u64{0}) & ~u64{0} << (base_ & 63);
-    for (auto& t : taken_) t[base_ / 64 % kWords] &= ~gone;
-    base_ = to;
-  }
+  // Nothing is issued before this cycle any more.
+  if (front_ - base_ >= kAhead) taken_ = {}, base_ = front_;
+  for (; base_ < front_; ++base_) taken_[base_ % kAhead] = 0;
   return front_;
 }
 
 /// The first cycle from `ready` on in which one of these ports is free.
 u64 Scoreboard::port(u16 mask, u64 ready, unsigned busy) {
-  const u64 from = std::max(ready, base_), end = base_ + 64 * kWords - 64;
+  const u64 from = std::max(ready, base_), end = base_ + kAhead;
   if (!mask) return from;
-  u64 best = end;
-  unsigned which = 0;
-  for (u16 m = mask; m; m &= static_cast<u16>(m - 1)) {
-    const unsigned n = static_cast<unsigned>(std::countr_zero(m));
-    for (u64 at = from; at < best;) {
-      const u64 free = ~taken_[n][at / 64 % kWords] >> (at & 63);
-      if (!free) { at = (at | 63) + 1; continue; }
-      at += static_cast<unsigned>(std::countr_zero(free));
-      if (at < best) best = at, which = n;
-      break;
-    }
-  }
-  if (best == end) return std::max(from, end);   // so far ahead that nobody competes
-  for (u64 at = best; busy; ) {
-    const unsigned n = static_cast<unsigned>(std::min<u64>(busy, 64 - (at & 63)));
-    if (at >= end) break;
-    taken_[which][at / 64 % kWords] |= (n == 64 ? ~u64{0} : (u64{1} << n) - 1) << (at & 63);
-    at += n, busy -= n;
-  }
-  return best;
+  Full& full = full_[(mask ^ mask >> 4 ^ mask >> 8) & 15];
+  const bool known = full.mask == mask && full.from <= from && from < full.to;
+  u64 at = known ? full.to : from;
+  while (at < end && !(mask & ~taken_[at % kAhead])) ++at;
+  if (at >= end) return std::max(from, end);   // so far ahead that nobody competes
+  full = {known ? full.from : from, at, mask};
+  const u16 free = static_cast<u16>(mask & ~taken_[at % kAhead]), which = static_cast<u16>(free & -free);
+  for (u64 c = at; busy && c < end; --busy, ++c) taken_[c % kAhead] |= which;
+  return at;
 }
 
 u64 Scoreboard::address_ready(const Insn& i, const TimedAccess& a) const {
@@ -198,7 +180,7 @@ u64 Scoreboard::string(u64 ticks) {
 }
 
 u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken) {
-  const timing::OpCost& op = *x.cost_of;
+  const timing::OpCost& op = p_.op[static_cast<std::size_t>(x.op)];
   const bool fused = fusible_ && x.op == OpClass::branch && x.branch == Predictor::Kind::conditional;
   const unsigned slots = fused ? 0 : std::min<unsigned>(op.uops, kMostSlots) + (x.modifies ? 1 : 0);
   const u64 at = dispatch(slots);
@@ -244,6 +226,7 @@ void Scoreboard::state(Ar& a) {
   a(string_from_, string_ticks_, string_misses_, front_, retire_, last_done_, memory_free_, base_, front_slot_, retire_slot_, rob_at_, load_at_, store_at_, drained_, fusible_, ready_, version_, taken_, rob_, loads_,
     stores_, forward_, due_, dues_);
   if (!a.loading()) return;
+  full_ = {};
   if (rob_.size() != sizes[0] || loads_.size() != sizes[1] || stores_.size() != sizes[2] || rob_at_ >= rob_.size() || load_at_ >= loads_.size() || store_at_ >= stores_.size() ||
       retire_slot_ >= slot_ticks_.size() || dues_ >> kCauses)
     throw std::runtime_error("damaged state: a scoreboard of another size");

@@ -25,7 +25,7 @@ class Scoreboard {
   void state(Ar& a);
 
  private:
-  static constexpr unsigned kPorts = 12, kWords = 16, kStores = 64, kMostSlots = 32;   ///< microcode beyond that is in its latency
+  static constexpr unsigned kAhead = 1024, kStores = 64, kMostSlots = 32;   ///< microcode beyond that is in its latency
   struct Store {
     u64 la = ~u64{0}, ready = 0;
     u32 version = 0;
@@ -54,11 +54,14 @@ class Scoreboard {
   bool fusible_ = false;                        ///< the instruction before may fuse with a conditional branch
   std::array<u64, slot::count> ready_{};
   std::array<u32, 18> version_{};
-  std::array<std::array<u64, kWords>, kPorts> taken_{};   ///< bit c % 1024: cycle c, from `base_` on, in which a port is taken
+  std::array<u16, kAhead> taken_{};             ///< of cycle c, from `base_` on, at c % kAhead: the ports that are taken
   std::vector<u64> rob_, loads_, stores_;       ///< when the entry becomes free, in a ring
   std::array<Store, kStores> forward_{};
   std::array<Due, kCauses> due_{};
   u32 dues_ = 0;                                ///< bit n: due_[n] may be something
+  /// In no cycle from `from` until `to` one of these ports is free: where the next search for them begins. Not state: it only saves time.
+  struct Full { u64 from = 0, to = 0; u16 mask = 0; };
+  std::array<Full, 16> full_{};
   std::array<u64, kCauses> waited_{};           ///< of the last one: not state
   bool waits_ = false;
 };

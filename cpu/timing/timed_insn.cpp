@@ -55,6 +55,20 @@ u16 element(const Def& d, const Insn& i) {
   return size_of(o.substr(at, comma == o.npos ? o.npos : comma - at), i);
 }
 
+/// Neither leaves its context nor asks for the time. Faults may come of it.
+bool keeps_to_registers(OpClass c) {
+  using enum OpClass;
+  switch (c) {
+    case nop: case move: case alu: case lea: case lea_slow: case cmov: case setcc: case adc: case shift: case shift_cl: case rotate_carry: case shift_double:
+    case bswap: case xchg: case bit_test: case bit_scan: case popcnt: case mul: case mul64: case div32: case div64: case div8: case bmi: case pdep: case crc32:
+    case fp_move: case fp_add: case fp_mul: case fp_div_s: case fp_div_d: case fp_sqrt_s: case fp_sqrt_d: case fp_fma: case fp_cmp: case fp_convert:
+    case fp_round: case fp_hadd: case fp_approx: case vec_move: case vec_logic: case vec_add: case vec_mul: case vec_shift: case vec_shuffle: case vec_blend:
+    case vec_cmp: case vec_movmsk: case vec_extract: case vec_insert: case vec_sad: case aes: case pclmul: case sha:
+      return true;
+    default: return false;
+  }
+}
+
 bool untouched(OpClass c) {   // a memory operand that only names an address
   return c == OpClass::lea || c == OpClass::lea_slow || c == OpClass::nop || c == OpClass::invlpg || c == OpClass::clflush;
 }
@@ -115,16 +129,15 @@ void registers(TimedInsn& x, const Insn& i, const Roles& roles, const timing::Pr
 TimedInsn timed_insn(const Insn& i, const timing::Profile& p) {
   using enum TimedAccess::At;
   TimedInsn x;
-  x.cost_of = &p.op[0];
   if (i.row == kNoRow || i.row >= all_rows().size()) return x;   // undefined: it faults
   const Def& d = all_rows()[i.row];
   const std::string_view name = d.name;
   x.op = class_of(i);
+  x.keeps_to_registers = keeps_to_registers(x.op);
   x.lock = locks(i);
-  x.cost_of = &p.op[static_cast<std::size_t>(x.op)];
   const Roles& roles = roles_of(i);
   const auto add = [&](TimedAccess::At at, bool read, bool written, unsigned size) {
-    if (x.accesses < TimedInsn::kMost && size) x.access[x.accesses++] = {at, read, written, static_cast<u16>(size)};
+    if (x.accesses < TimedInsn::kMost && size) x.access[x.accesses++] = {.at = at, .read = read, .written = written, .size = static_cast<u16>(size)};
   };
   const u16 word = i.osz() == 0 ? 2 : i.osz() == 1 ? 4 : 8;
   const bool strings = x.op == OpClass::string || name == "INS" || name == "OUTS";

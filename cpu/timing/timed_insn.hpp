@@ -10,7 +10,7 @@ namespace vt::cpu {
 /// One operand in memory: where it is, and what is done with it.
 struct TimedAccess {
   enum class At : u8 { operand, offset, push, pop, frame, si, di } at = At::operand;   ///< ModRM's; moffs; below RSP; at RSP; at RBP; strings
-  bool read = false, written = false;
+  bool read : 1 = false, written : 1 = false;
   u16 size = 0;   ///< bytes
 };
 
@@ -18,21 +18,32 @@ enum class TimedKind : u8 { plain, branch, string, special };   ///< special: wh
 
 struct TimedInsn {
   static constexpr unsigned kMost = 3;
+  // What the hook looks at.
   Fn fn = nullptr;               ///< of the instruction itself, or of whoever observes it
-  u32 cost = 0;                  ///< `events`: ticks that it owes when it retires
+  u32 cost = 0;                  ///< `events`: ticks, without what depends on addresses and outcomes
+  u32 run = 0;                   ///< of a marked instruction: cost of it and of those that follow, up to the next marked one
+  u16 run_length = 0;            ///< how many they are
+  u8 base = 0, index = 0, scale = 0;   ///< of the one operand, if that is all there is to its linear address: slots of Cpu::r
   TimedKind kind = TimedKind::plain;
+  i32 disp = 0;
+  TimedAccess access[kMost];
+  u8 accesses = 0;
   timing::OpClass op = timing::OpClass::nop;
   Predictor::Kind branch = Predictor::Kind::direct;
-  bool lock = false, by_rep = false;
-  u8 accesses = 0;
-  TimedAccess access[kMost];
+  bool lock : 1 = false, by_rep : 1 = false;
+  bool keeps_to_registers : 1 = false;
+  bool modifies : 1 = false, stack_engine : 1 = false, eliminated : 1 = false;   ///< loads and stores one place; RSP is nobody's business; a move that rename does
+  /// Neither memory nor a branch, and nobody asks what time it is: what it costs can wait.
+  bool quiet() const { return kind == TimedKind::plain && accesses == 0 && keeps_to_registers; }
   // `core`: numbers of the scoreboard's registers.
   static constexpr unsigned kSources = 8, kResults = 8;
   u8 sources = 0, results = 0;
-  u8 source[kSources], result[kResults];
-  bool modifies = false, stack_engine = false, eliminated = false;   ///< loads and stores one place; RSP is nobody's business; a move that rename does
-  const timing::OpCost* cost_of = nullptr;
+  u8 source[kSources]{}, result[kResults]{};
 };
+static_assert(sizeof(TimedInsn) == 64, "its place is found by a shift");
+
+/// Nothing is to be accounted for.
+inline constexpr TimedInsn kNoRun{};
 
 /// Registers of the scoreboard.
 namespace slot {

@@ -11,9 +11,13 @@ namespace vt::cpu {
 
 using timing::OpClass;
 
-Timing::Timing(Cpu& c, const timing::Timing& t, LastLevel& last) : c_(c), t_(t), caches_(t.profile, last), tlbs_(t.profile), predictor_(t.profile) {
+Timing::Timing(Cpu& c, const timing::Timing& t, LastLevel& last) : c_(c), t_(t), last_(&kNoRun), caches_(t.profile, last), tlbs_(t.profile), predictor_(t.profile) {
   CHECK(t_.model != timing::Model::flat, "the flat model has no clocks of its own");
   if (t_.model == timing::Model::core) core_ = std::make_unique<Scoreboard>(t_.profile);
+  const timing::Profile& p = t_.profile;
+  const unsigned latency[] = {p.l1d.latency, p.l2.latency, p.llc.latency, p.dram};   // by MemLevel
+  for (unsigned n = 0; n < 4; ++n)
+    for (bool load : {false, true}) exposed_[n][load] = u64{latency[n] - p.l1d.latency} * kTicks * p.exposed_percent / 100 / (load ? 1 : 4);
   c.tlb.tell_flushes(this);
 }
 Timing::~Timing() = default;
@@ -48,17 +52,25 @@ void Timing::context(bool guest, const TlbContext& tags) {
   }
   tags_ = tags;
   line_ = ~u64{0};
+  caches_.forget_recent();
   tlbs_.forget_recent();
 }
 
 void Timing::flushed(const TlbFlush& f) {
   if (c_.iterations) return;   // by the fault of an iteration that is made again at the next step, which it belongs to
   line_ = ~u64{0};
+  caches_.forget_recent();
   tlbs_.flushed(f);
 }
 
 void Timing::event(Cause cause, unsigned cycles) {
-  add(cause, cycles * kTicks);
+  if (cause == Cause::vm_entry && last_ != &kNoRun) account(1, 0), last_ = &kNoRun;   // VMLAUNCH retires in root operation
+  pass(cause, cycles);
+  seen_ = ticks_;
+}
+
+void Timing::pass(Cause cause, unsigned cycles) {
+  add(cause, u64{cycles} * kTicks);
   repeats_ = false;
   if (core_) core_->restart(ticks_);
 }
@@ -68,6 +80,7 @@ void Timing::wait_until(u64 ns) {
   if (until <= ticks_) return;
   add(Cause::wait, until - ticks_);
   if (core_) core_->restart(ticks_);
+  seen_ = ticks_;
 }
 
 u64 Timing::iterations() const {
@@ -91,11 +104,16 @@ void Timing::stall(Cause c, u64 cycles) {
 
 void Timing::translate(u64 la, bool fetch, AccessCost& cost) {
   const TimingTlbs::Hit hit = tlbs_.find(tags_, la, fetch);
-  if (hit == TimingTlbs::Hit::first) return;
+  if (VT_LIKELY(hit == TimingTlbs::Hit::first)) return;
+  const auto forget_displaced = [&] {
+    if (const TlbKey gone = tlbs_.displaced(); gone.page)
+      (fetch ? caches_.recent_code() : caches_.recent()).drop_page(TimingTlbs::page(gone), TimingTlbs::shift(gone));
+  };
   cost.tlb += t_.profile.stlb_hit;
-  if (hit == TimingTlbs::Hit::second) return;
+  if (hit == TimingTlbs::Hit::second) return forget_displaced();
   const WalkCost w = timing_walk(space(), la, tlbs_, caches_);
   tlbs_.fill(tags_, la, w.shift, w.global, fetch);
+  forget_displaced();
   cost.tlb += t_.profile.walk_start, cost.guest_walk += w.guest_cycles, cost.nested_walk += w.nested_cycles;
   CycleStack& s = now_stack();
   ++s.walks, s.guest_references += w.guest_references, s.nested_references += w.nested_references;
@@ -105,11 +123,13 @@ void Timing::fetch(u64 rip, Hpa at) {
   const bool same_page = line_ != ~u64{0} && line_ >> 6 == rip >> kPageShift;
   line_ = rip >> 6;
   AccessCost cost;
-  if (!same_page && translated()) translate(c_.code64_now ? rip : static_cast<u32>(c_.seg[CS].base + rip), true, cost);
+  const u64 la = c_.code64_now ? rip : static_cast<u32>(c_.seg[CS].base + rip);
+  if (!same_page && translated()) translate(la, true, cost);
   if (cost.others()) cost.each_other([&](Cause c, unsigned cycles) { stall(c, cycles); });
   MemLevel from;
   const unsigned latency = caches_.fetch(at.v >> 6, from);
   if (from != MemLevel::l1) stall(miss_of(from, true), latency - t_.profile.l1i.latency);
+  if (c_.code64_now) caches_.recent_code().name(la, false);
 }
 
 /// Where an access goes, by what has translated it a moment ago.
@@ -148,6 +168,7 @@ AccessCost Timing::access(u64 la, unsigned size, bool write) {
       MemLevel from;
       const unsigned latency = caches_.data(to.v >> 6, write, from);
       if (from != MemLevel::l1 && latency > l.memory) l.memory = latency, l.from = from;
+      caches_.recent().name(at, write);
     }
     if (line >= last >> 6) return l;
   }
@@ -155,49 +176,40 @@ AccessCost Timing::access(u64 la, unsigned size, bool write) {
 
 /// `events`: a miss costs what is not hidden of its latency; a store's, a quarter of a load's.
 void Timing::charge_access(const AccessCost& l, bool load) {
-  if (VT_LIKELY(!(l.tlb | l.guest_walk | l.nested_walk | l.memory | l.device))) return;
-  l.each_other([&](Cause c, unsigned cycles) { add(c, u64{cycles} * kTicks); });
-  if (l.memory) {
-    const u64 ticks = u64{l.memory - t_.profile.l1d.latency} * kTicks * t_.profile.exposed_percent / 100 / (load ? 1 : 4);
-    add(miss_of(l.from, false), ticks);
-  }
-}
-
-bool Timing::branch(u64 next_rip) {
-  CycleStack& s = now_stack();
-  ++s.branches;
-  if (predictor_.predict(pending_->branch, rip_, rip_ + insn_->len, next_rip)) return false;
-  ++s.mispredicted;
-  if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
-  return true;
+  if (l.memory) add(miss_of(l.from, false), exposed_[static_cast<unsigned>(l.from)][load]);
+  if (l.others()) l.each_other([&](Cause c, unsigned cycles) { add(c, u64{cycles} * kTicks); });
 }
 
 void Timing::special() {
-  switch (pending_->op) {
+  switch (last_->op) {
     case OpClass::clflush: {
       Hpa at;
       if (physical(la_[0], at)) caches_.flush(at.v >> 6);
       return;
     }
     case OpClass::wbinvd: return caches_.flush_all();
-    case OpClass::in_out: return event(Cause::device, t_.profile.port_io);
+    case OpClass::in_out: return pass(Cause::device, t_.profile.port_io);
     case OpClass::vmptrld: cold_vmcs_ = true; return;
     default:
-      if (cold_vmcs_) event(pending_->op == OpClass::vmlaunch || pending_->op == OpClass::vmresume ? Cause::vm_entry : Cause::base, t_.profile.vmcs_cold);
+      if (cold_vmcs_) pass(last_->op == OpClass::vmlaunch || last_->op == OpClass::vmresume ? Cause::vm_entry : Cause::base, t_.profile.vmcs_cold);
       cold_vmcs_ = false;
   }
 }
 
-void Timing::left(bool retired, u64 next_rip) {
-  if (retired) {
-    if (pending_) finish(next_rip);
-    ticks_ += owed_;
-    instructions_ -= c_.why == Next::again;   // it counts when it is complete
-  } else {
-    --instructions_;
-  }
-  owed_ = 0;
-  pending_ = nullptr;
+/// So many instructions from `last_` on have retired.
+void Timing::account(unsigned n, u64 next_rip) {
+  if (!n) return;
+  if (core_) retire(n, next_rip);
+  else if (pending_) finish(next_rip);
+  for (unsigned k = 0; k < n; ++k) ticks_ += last_[k].cost;
+  instructions_ += n;
+}
+
+void Timing::left(bool retired, const TimedInsn* at, u64 next_rip) {
+  if (last_ != &kNoRun) account(static_cast<unsigned>(at - last_) + (retired ? 1 : 0), next_rip);
+  if (retired) instructions_ -= c_.why == Next::again;   // it counts when it is complete
+  pending_ = false;
+  last_ = &kNoRun;
 }
 
 void Timing::sample_every(u64 cycles, TimingSampler* s) {
@@ -214,13 +226,13 @@ void Timing::take_sample(u64 rip) {
 }
 
 void Timing::state(Ar& a) {
-  a(ticks_, line_, instructions_, guest_, repeats_, cold_vmcs_, since_, string_line_, tags_.eptp, tags_.vpid, tags_.pcid, stacks_);
+  a(ticks_, seen_, line_, instructions_, guest_, repeats_, cold_vmcs_, since_, string_line_, tags_.eptp, tags_.vpid, tags_.pcid, stacks_);
   a.section("caches", caches_);
   a.section("tlbs", tlbs_);
   a.section("predictor", predictor_);
   if (core_) a.section("core", *core_);
   if (!a.loading()) return;
-  limit_ = ~u64{0}, owed_ = 0, pending_ = nullptr;
+  limit_ = ~u64{0}, pending_ = false, last_ = &kNoRun;
   sample_every(sample_every_ / kTicks, sampler_);
 }
 

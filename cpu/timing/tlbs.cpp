@@ -10,9 +10,7 @@ LruSets<TlbKey> full(unsigned entries) { return entries ? LruSets<TlbKey>(1, ent
 bool use(LruSets<TlbKey>& t, u64 page, const TlbContext& c) {
   return !t.none() && t.use(t.set_of(page), [&](const TlbKey& k) { return k.is(page, c); });
 }
-void enter(LruSets<TlbKey>& t, const TlbKey& k) {
-  if (!t.none()) t.insert(t.set_of(k.page), k);
-}
+TlbKey enter(LruSets<TlbKey>& t, const TlbKey& k) { return t.none() ? TlbKey{} : t.insert(t.set_of(k.page), k); }
 
 }  // namespace
 
@@ -22,23 +20,25 @@ TimingTlbs::TimingTlbs(const timing::Profile& p)
       nested_(full(p.nested_entries)) {}
 
 void TimingTlbs::enter_first(const TlbKey& k, unsigned shift, bool fetch) {
-  if (fetch) return enter(shift == 12 ? itlb_4k_ : itlb_2m_, k);
+  if (fetch) return void(displaced_ = enter(shift == 12 ? itlb_4k_ : itlb_2m_, k));
   // Without an array for 1 GiB pages they go where those of 2 MiB do.
-  enter(shift == 12 ? dtlb_4k_ : shift == 30 && !dtlb_1g_.none() ? dtlb_1g_ : dtlb_2m_, k);
+  displaced_ = enter(shift == 12 ? dtlb_4k_ : shift == 30 && !dtlb_1g_.none() ? dtlb_1g_ : dtlb_2m_, k);
+  if (displaced_.page)
+    for (u64& r : recent_) r = r && (r - 1) >> (TimingTlbs::shift(displaced_) - kPageShift) == TimingTlbs::page(displaced_) ? 0 : r;
 }
 
 TimingTlbs::Hit TimingTlbs::find(const TlbContext& c, u64 la, bool fetch) {
   const u64 small = key(la, 12), large = key(la, 21), huge = key(la, 30);
-  const auto remember = [&] { if (!fetch) recent_[la >> kPageShift & (kRecent - 1)] = (la >> kPageShift) + 1; };
-  if (use(fetch ? itlb_4k_ : dtlb_4k_, small, c) || use(fetch ? itlb_2m_ : dtlb_2m_, large, c)) return remember(), Hit::first;
-  if (use(fetch ? itlb_2m_ : dtlb_1g_.none() ? dtlb_2m_ : dtlb_1g_, huge, c)) return remember(), Hit::first;
+  if (!fetch) recent_[la >> kPageShift & (kRecent - 1)] = (la >> kPageShift) + 1;   // or will be, when the walk is done
+  if (use(fetch ? itlb_4k_ : dtlb_4k_, small, c) || use(fetch ? itlb_2m_ : dtlb_2m_, large, c)) return Hit::first;
+  if (use(fetch ? itlb_2m_ : dtlb_1g_.none() ? dtlb_2m_ : dtlb_1g_, huge, c)) return Hit::first;
   const auto second = [&](LruSets<TlbKey>& t, u64 page, unsigned shift) {
     if (t.none()) return false;
     const TlbKey* k = t.use(t.set_of(page), [&](const TlbKey& x) { return x.is(page, c); });
     if (k) enter_first(*k, shift, fetch);
     return k != nullptr;
   };
-  if (second(stlb_, small, 12) || second(stlb_, large, 21) || second(stlb_1g_.none() ? stlb_ : stlb_1g_, huge, 30)) return remember(), Hit::second;
+  if (second(stlb_, small, 12) || second(stlb_, large, 21) || second(stlb_1g_.none() ? stlb_ : stlb_1g_, huge, 30)) return Hit::second;
   return Hit::none;
 }
 

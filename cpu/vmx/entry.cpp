@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// VM entry: from the checks to the first step of the guest.   SDM 3C "VM Entries"
+#include "cpu/timing/timing.hpp"
 #include "vmx/entry_checks.hpp"
 
 namespace vt::cpu {

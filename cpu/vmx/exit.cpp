@@ -2,6 +2,7 @@
 /// VM exits: what is recorded, what is saved, and the host's state.   SDM 3C "VM Exits"
 #include <string>
 
+#include "cpu/timing/timing.hpp"
 #include "vmx/entry_checks.hpp"
 
 namespace vt::cpu {

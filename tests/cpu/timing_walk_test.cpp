@@ -3,6 +3,8 @@
 /// SDM 3A "Paging-Structure Caches", SDM 3C "EPT and Address Translation", "Operations that Invalidate Cached Mappings"
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "cpu/timing/walk.hpp"
 
 namespace vt::cpu {
@@ -187,6 +189,65 @@ TEST(timing_cache, least_recently_used_goes_and_modified_lines_are_written_back)
   EXPECT_EQ(from, MemLevel::l2);
   caches.flush(0);
   EXPECT_EQ(caches.data(0, false, from), 200u);
+}
+
+std::string hash(Caches& c) {
+  HashAr h;
+  c.state(h);
+  return h.hex();
+}
+
+/// What the table of recent lines says costs nothing does cost nothing: the judge is a look at the caches, which must find the line in L1 and leave
+/// the order of every set as it was.
+TEST(timing_cache, recent_lines_are_hits_that_change_nothing) {
+  const timing::Profile p = shape();
+  LastLevel last(p);
+  Caches caches(p, last);
+  std::mt19937_64 random(7);
+  unsigned known = 0;
+  for (unsigned n = 0; n < 20'000; ++n) {
+    const u64 line = random() % 12 * 64 + random() % 3;   // of three sets, more lines than they hold
+    const u64 la = (u64{0x7f0000} << 24) + line * 64 + random() % 56;
+    const bool write = random() % 4 == 0;
+    MemLevel from;
+    if (caches.recent().has(la, 8, write)) {
+      ++known;
+      const std::string before = hash(caches);
+      const bool written = caches.recent().has(la, 8, true);
+      caches.data(line, write, from);
+      caches.recent().name(la, written);
+      ASSERT_EQ(from, MemLevel::l1);
+      ASSERT_EQ(hash(caches), before) << n;
+      continue;
+    }
+    if (random() % 97 == 0) caches.flush(line);
+    caches.data(line, write, from);
+    caches.recent().name(la, write);
+  }
+  EXPECT_GT(known, 1000u);
+  EXPECT_FALSE(caches.recent().has((u64{0x7f0000} << 24) + 60, 8, false)) << "two lines are two looks";
+}
+
+TEST(timing_tlb, a_page_that_makes_room_is_told_of_and_is_not_recent_any_more) {
+  const timing::Profile p = shape();
+  TimingTlbs t(p);
+  const TlbContext c{0, 1, 2};
+  const u64 sets = p.dtlb_4k.entries / p.dtlb_4k.ways;
+  for (u64 n = 0; n < p.dtlb_4k.ways; ++n) {
+    EXPECT_EQ(t.find(c, n * sets << 12, false), TimingTlbs::Hit::none);
+    t.fill(c, n * sets << 12, 12, false, false);
+    EXPECT_EQ(t.displaced().page, 0u);
+    EXPECT_TRUE(t.recent(n * sets << 12));
+  }
+  const u64 next = p.dtlb_4k.ways * sets << 12;
+  (void)t.find(c, next, false);
+  t.fill(c, next, 12, false, false);
+  const TlbKey gone = t.displaced();
+  EXPECT_EQ(TimingTlbs::shift(gone), 12u);
+  EXPECT_EQ(TimingTlbs::page(gone), 0u);
+  EXPECT_FALSE(t.recent(0));
+  EXPECT_TRUE(t.recent(next));
+  EXPECT_EQ(t.find(c, 0, false), TimingTlbs::Hit::second);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "base/check.hpp"
 #include "base/physmem.hpp"
+#include "base/timing.hpp"
 #include "cpu/apic.hpp"
 #include "cpu/contexts.hpp"
 #include "cpu/fault.hpp"
@@ -17,14 +18,15 @@
 #include "cpu/observer.hpp"
 #include "cpu/outside.hpp"
 #include "cpu/state.hpp"
-#include "cpu/timing/timing.hpp"
 #include "cpu/tlb.hpp"
 #include "cpu/vmx.hpp"
 
 namespace vt::cpu {
 
 class BlockCache;
+class Timing;
 struct Block;
+struct LastLevel;
 
 class Cpu : public CpuState {
  public:
@@ -68,7 +70,7 @@ class Cpu : public CpuState {
   /// Steps made in this run() before the instruction `cur`.
   u64 steps_before_current() const;
   /// Virtual time, ns: 1 step = 1 ns (flat), or this processor's clock.
-  u64 now() const { return timing_ ? out_.clamp_time(timing_->now_ns()) : out_.slice_start() + steps_before_current(); }
+  u64 now() const { return VT_UNLIKELY(timing_ != nullptr) ? timed_now() : out_.slice_start() + steps_before_current(); }
   u64 step() const { return out_.slice_start_step() + steps_before_current() - paid_; }   ///< that is under way, or comes next
   /// A timing model other than flat; once, before the first run. Null: flat.
   void set_timing(const timing::Timing& t, LastLevel& last);
@@ -77,7 +79,7 @@ class Cpu : public CpuState {
   /// Repeated string instructions: iterations that may be made now (>= 1), and the account of those beyond the
   /// first (the block has paid for one). One at a time where something is to be looked at after each: in `careful` mode, under an
   /// interrupt shadow, with TF, RF or breakpoints.
-  u64 allowance() const { return single_step_needed() ? 1 : timing_ ? std::min(static_cast<u64>(budget) + 1, timing_->iterations()) : static_cast<u64>(budget) + 1; }
+  u64 allowance() const { return single_step_needed() ? 1 : timing_ ? timed_allowance() : static_cast<u64>(budget) + 1; }
   void charge(u64 extra_iterations) { budget -= static_cast<i64>(extra_iterations); }
   u64 iterations = 0;                       ///< of the repeated instruction that executes: made, and not charged yet
 
@@ -309,6 +311,8 @@ class Cpu : public CpuState {
     ~Paid() { c.paid_ = 0; }
     Cpu& c;
   };
+  u64 timed_now() const;
+  u64 timed_allowance() const;
   u64 run_budget_ = 0;                      ///< what run() was given
   std::unique_ptr<BlockCache> blocks_;
   std::unique_ptr<Timing> timing_;

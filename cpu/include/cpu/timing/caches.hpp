@@ -2,6 +2,8 @@
 /// L1I, L1D and L2 of one processor, the LLC of all, and what lies behind it. Write-back, write-allocate, least recently used; lines of 64 bytes. Tags
 /// only: data are in memory. There is no prefetcher, and no coherence traffic: what another processor or a device writes stays where it was cached.
 #pragma once
+#include <array>
+
 #include "base/timing.hpp"
 #include "base/bits.hpp"
 #include "cpu/timing/lru.hpp"
@@ -15,17 +17,23 @@ class CacheArray {
   CacheArray() = default;
   explicit CacheArray(const timing::Cache& c) : sets_(static_cast<unsigned>(c.size / 64 / c.ways), c.ways), latency_(c.latency) {}
   unsigned latency() const { return latency_; }
-  /// Is the line there? It is the one used last then.
+  using Place = LruSets<u64>::Place;
+  /// The line is used; it comes in if it was not there. `gone`: the modified line that has gone for it, or kNone.
+  Place bring(u64 line, bool write, u64& gone) {
+    const u64 key = line << 2 | 1;
+    u64 *at, old = 0;
+    const Place p = sets_.bring(sets_.set_of(line), [key](u64 k) { return (k & ~u64{2}) == key; }, key, at, old);
+    if (write) *at |= 2;
+    gone = (old & 3) == 3 ? old >> 2 : kNone;
+    return p;
+  }
+  /// Is the line there? It has been used then.
   bool hit(u64 line, bool write) {
-    u64* k = sets_.use(sets_.set_of(line), [line](u64 key) { return key >> 2 == line && (key & 1); });
+    u64* k = sets_.use(sets_.set_of(line), [key = line << 2 | 1](u64 k) { return (k & ~u64{2}) == key; });
     if (k && write) *k |= 2;
     return k != nullptr;
   }
-  /// The line comes in. Returns the modified line that goes for it, or kNone.
-  u64 fill(u64 line, bool write) {
-    const u64 gone = sets_.insert(sets_.set_of(line), line << 2 | 1 | (write ? 2 : 0));
-    return (gone & 3) == 3 ? gone >> 2 : kNone;
-  }
+  void prefetch(u64 line) const { sets_.prefetch(sets_.set_of(line)); }
   void drop(u64 line) { sets_.drop_if(sets_.set_of(line), [line](u64 key) { return key >> 2 == line && (key & 1); }); }
   void drop_all() { sets_.drop_if([](u64) { return true; }); }
   static constexpr u64 kNone = ~u64{0};
@@ -36,6 +44,43 @@ class CacheArray {
   unsigned latency_ = 0;
 };
 
+/// Lines by linear address that are the first or second of their set in L1D or L1I, on pages that the first-level TLB has: using one again changes
+/// nothing and costs nothing, so that nobody has to look. As many sets as the cache has, at most as a page has lines, so that the linear address names the set.
+class RecentLines {
+ public:
+  explicit RecentLines(u64 sets) : mask_(std::min<u64>(sets, kMost) - 1) {}
+  RecentLines(const RecentLines&) = delete;
+  bool has(u64 la, unsigned size, bool write) const {
+    const u64 key = la >> 6 << 2 | 3, clean = write ? 0 : 2;
+    const Pair& p = sets_[la >> 6 & mask_];
+    return ((p.first | clean) == key || (p.second | clean) == key) && (la & 63) + size <= 64;
+  }
+  /// What the cache has just done with the physical line.
+  void follow(u64 line, CacheArray::Place p) {
+    Pair& set = sets_[line & mask_];
+    if (p == CacheArray::Place::second) set.second = 0;
+    else if (p == CacheArray::Place::first) set.first = 0;
+    else set.second = set.first, set.first = 0;
+    fresh_ = p == CacheArray::Place::second ? &set.second : &set.first;
+  }
+  /// The line of the last `follow` is this one.
+  void name(u64 la, bool write) { *fresh_ = la >> 6 << 2 | (write ? 3 : 1); }
+  void drop_set_of(u64 line) { sets_[line & mask_] = {}; }
+  void drop_page(u64 page, unsigned shift) {   ///< page: linear address >> shift
+    const auto on = [&](u64 l) { return l >> (shift - 4) == page; };
+    for (Pair& p : sets_) p = {on(p.first) ? 0 : p.first, on(p.second) ? 0 : p.second};
+  }
+  void drop_all() { sets_ = {}; }
+  void state(Ar& a) { a(sets_); }
+
+ private:
+  static constexpr u64 kMost = 64;
+  struct Pair { u64 first = 0, second = 0; void state(Ar& a) { a(first, second); } };   ///< line << 2 | written << 1 | 1; 0: none
+  std::array<Pair, kMost> sets_{};
+  u64* fresh_ = &sets_[0].first;
+  u64 mask_;
+};
+
 /// Shared by processors, page walks and devices.
 struct LastLevel {
   explicit LastLevel(const timing::Profile& p) : cache(p.llc), dram(p.dram) {}
@@ -43,34 +88,44 @@ struct LastLevel {
   unsigned dram;
   /// Latency of a line from here.
   unsigned access(u64 line, bool write, MemLevel& from) {
-    if (cache.hit(line, write)) { from = MemLevel::llc; return cache.latency(); }
-    cache.fill(line, write);   // what is modified goes to memory, and nobody waits
+    u64 gone;   // what is modified goes to memory, and nobody waits
+    if (cache.bring(line, write, gone) != CacheArray::Place::fresh) { from = MemLevel::llc; return cache.latency(); }
     from = MemLevel::dram;
     return dram;
   }
-  void written_back(u64 line) { if (!cache.hit(line, true)) cache.fill(line, true); }
+  void written_back(u64 line) { u64 gone; cache.bring(line, true, gone); }
   void state(Ar& a) { a(cache); }
 };
 
 class Caches {
  public:
-  Caches(const timing::Profile& p, LastLevel& last) : l1i_(p.l1i), l1d_(p.l1d), l2_(p.l2), last_(last) {}
+  Caches(const timing::Profile& p, LastLevel& last) : l1i_(p.l1i), l1d_(p.l1d), l2_(p.l2), recent_(p.l1d.size / 64 / p.l1d.ways), recent_code_(p.l1i.size / 64 / p.l1i.ways), last_(last) {}
   /// Latency from issue to use, and where the line was found.
   unsigned data(u64 line, bool write, MemLevel& from) {
-    if (VT_LIKELY(l1d_.hit(line, write))) { from = MemLevel::l1; return l1d_.latency(); }
-    return beyond(l1d_, line, write, from);
+    u64 gone;
+    const CacheArray::Place p = l1d_.bring(line, write, gone);
+    recent_.follow(line, p);
+    if (VT_LIKELY(p != CacheArray::Place::fresh)) { from = MemLevel::l1; return l1d_.latency(); }
+    return beyond(line, gone, from);
   }
   unsigned fetch(u64 line, MemLevel& from) {
-    if (VT_LIKELY(l1i_.hit(line, false))) { from = MemLevel::l1; return l1i_.latency(); }
-    return beyond(l1i_, line, false, from);
+    u64 gone;
+    const CacheArray::Place p = l1i_.bring(line, false, gone);
+    recent_code_.follow(line, p);
+    if (VT_LIKELY(p != CacheArray::Place::fresh)) { from = MemLevel::l1; return l1i_.latency(); }
+    return beyond(line, gone, from);
   }
   void flush(u64 line);        ///< CLFLUSH
   void flush_all();            ///< WBINVD
-  void state(Ar& a) { a(l1i_, l1d_, l2_); }
+  RecentLines& recent() { return recent_; }
+  RecentLines& recent_code() { return recent_code_; }
+  void forget_recent() { recent_.drop_all(), recent_code_.drop_all(); }
+  void state(Ar& a) { a(l1i_, l1d_, l2_, recent_, recent_code_); }
 
  private:
-  unsigned beyond(CacheArray& first, u64 line, bool write, MemLevel& from);
+  unsigned beyond(u64 line, u64 back, MemLevel& from);   ///< back: modified line that has left the first level for it
   CacheArray l1i_, l1d_, l2_;
+  RecentLines recent_, recent_code_;
   LastLevel& last_;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Sets of keys, each kept in order of use: the first is the one used last, the last one goes. What caches, TLBs and predictors are made of. A
-/// use of the first key changes nothing, which is the common case and costs one comparison.
+/// use of the first key changes nothing, nor of the second where there are four or more: of two that are used in turn, neither is about to go.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -20,11 +20,12 @@ class LruSets {
   unsigned sets() const { return sets_; }
   unsigned ways() const { return ways_; }
   unsigned set_of(u64 number) const { return static_cast<unsigned>(number) & (sets_ - 1); }
-  /// The key that `is` holds for, now the set's first; null: a miss.
+  /// The key that `is` holds for, now the set's first, or second; null: a miss.
   template <class Is>
   Key* use(unsigned set, Is is) {
     Key* k = &keys_[std::size_t{set} * ways_];
     if (is(k[0])) return k;
+    if (ways_ >= kStill && is(k[1])) return k + 1;
     for (unsigned n = 1; n < ways_; ++n)
       if (is(k[n])) {
         const Key found = k[n];
@@ -33,6 +34,25 @@ class LruSets {
         return k;
       }
     return nullptr;
+  }
+  enum class Place : u8 { first, second, moved, fresh };   ///< where it stayed; or it is the first now, and was there, or was not
+  /// As `use`, and a miss inserts `key`; `gone` is what has gone for it then.
+  template <class Is>
+  Place bring(unsigned set, Is is, const Key& key, Key*& at, Key& gone) {
+    Key* k = &keys_[std::size_t{set} * ways_];
+    if (is(k[0])) return at = k, Place::first;
+    if (ways_ >= kStill && is(k[1])) return at = k + 1, Place::second;
+    at = k;
+    Key carried = k[0];
+    for (unsigned n = 1; n < ways_; ++n) {
+      std::swap(carried, k[n]);
+      if (is(carried)) return k[0] = carried, Place::moved;
+    }
+    k[0] = key, gone = carried;
+    return Place::fresh;
+  }
+  void prefetch(unsigned set) const {
+    for (const Key *k = keys_.data() + std::size_t{set} * ways_, *end = k + ways_; k < end; k += 64 / sizeof(Key)) __builtin_prefetch(k);
   }
   template <class Is>
   Key* peek(unsigned set, Is is) {
@@ -63,7 +83,9 @@ class LruSets {
     if (keys_.size() != n) throw std::runtime_error("damaged state: a cache of another size");
   }
 
+
  private:
+  static constexpr unsigned kStill = 4;
   unsigned sets_ = 0, ways_ = 0;
   std::vector<Key> keys_;
 };

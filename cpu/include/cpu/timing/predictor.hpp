@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 
+#include "base/bits.hpp"
 #include "base/timing.hpp"
 #include "cpu/timing/lru.hpp"
 
@@ -16,9 +17,20 @@ class Predictor {
   /// Predicts the branch at `rip`, is told what it did, and learns. True: it was predicted right. `next`: where it went; `behind`: the
   /// instruction after it.
   bool predict(Kind kind, u64 rip, u64 behind, u64 next);
+  bool conditional(u64 rip, bool taken) {
+    const u64 branch = mix(rip);
+    Base& base = base_[branch & (base_.size() - 1)];
+    const bool right = VT_LIKELY(base.right == kSure && (base.counter >= 0) == taken) || by_history(branch, taken, base);
+    history_ = history_ << 1 | (taken ? 1 : 0);
+    return right;
+  }
   void state(Ar& a);
 
  private:
+  static constexpr u64 mix(u64 x) {   // SplitMix64's finaliser
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    return x ^ (x >> 29);
+  }
   static constexpr unsigned kTables = 4;
   struct Entry {
     u16 tag = 0;
@@ -26,13 +38,19 @@ class Predictor {
     u8 useful = 0;
     void state(Ar& a) { a(tag, counter, useful); }
   };
+  /// Of the base table. A branch that it has been right about for longer than any history looks back is not asked about in the tagged ones.
+  struct Base {
+    i8 counter = 0;      ///< taken from 0 up; -2 to 1
+    u8 right = 0;        ///< times in a row
+    void state(Ar& a) { a(counter, right); }
+  };
+  static constexpr u8 kSure = 64;
   struct Target { u64 rip = 0, to = 0; void state(Ar& a) { a(rip, to); } };
-  bool direction(u64 rip, bool taken);
+  bool by_history(u64 hash, bool taken, Base& base);
   bool target(u64 key, u64 to);
-  u64 hash(unsigned table, u64 rip) const;
 
   std::array<u64, kTables> keep_{};   ///< bits of the history that a table looks at
-  std::vector<i8> base_;
+  std::vector<Base> base_;
   std::array<std::vector<Entry>, kTables> tagged_;
   LruSets<Target> btb_;
   std::vector<u64> stack_;

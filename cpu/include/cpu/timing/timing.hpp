@@ -41,11 +41,13 @@ class Timing final : public TlbFlushListener {
   ~Timing() override;
 
   // --- the machine's side -----------------------------------------------------------------------
-  u64 now_ns() const { return to_ns(ticks_); }
+  /// What the clock showed last. It is looked at where the code says so, however that is cut: before an instruction that accesses memory, branches or
+  /// leaves its context, and at an event.
+  u64 now_ns() const { return to_ns(seen_); }
   u64 cycles() const { return ticks_ / kTicks; }
-  /// The run ends before the first step that would begin at or after this time.
+  /// The run ends where the clock is looked at and shows this time, or a later one.
   void set_limit(u64 ns) { limit_ = to_ticks(ns), trip_ = limit_ < next_sample_ ? limit_ : next_sample_; }
-  bool over() const { return ticks_ >= limit_; }
+  bool over() const { return seen_ >= limit_; }
   /// Nothing to do until then.
   void wait_until(u64 ns);
   CycleStack stack(bool guest) const;    ///< of VMX non-root operation, or of all else
@@ -56,14 +58,15 @@ class Timing final : public TlbFlushListener {
 
   // --- the processor's side ---------------------------------------------------------------------
   void event(Cause cause, unsigned cycles);          ///< beside instructions: deliveries, VM transitions
-  void left(bool retired, u64 next_rip);             ///< the chain was left: settles the account of the last instruction
+  /// The chain was left at the instruction `at`, which has retired or not: settles the account.
+  void left(bool retired, const TimedInsn* at, u64 next_rip);
   void context(bool guest, const TlbContext& tags);  ///< another address space, or VMX transition
   u64 iterations() const;                            ///< that a repeated string instruction may make without passing the limit, at least 1
   void flushed(const TlbFlush& f) override;
   static unsigned row_cost(const timing::Profile& p, timing::OpClass c);   ///< `events`: ticks of one instruction, memory apart
 
   // --- the hook (cpu/timing/hook.cpp) -------------------------------------------------------------
-  template <bool Fetch, bool Pend> friend void timed_step(Cpu& c, const Insn* i);
+  friend struct TimedSteps;
 
  private:
   u64 to_ns(u64 ticks) const { return static_cast<u64>(static_cast<u128>(ticks) * 25 / (6 * t_.profile.mhz)); }   // 1000 ns, 240 ticks: 25/6
@@ -71,8 +74,10 @@ class Timing final : public TlbFlushListener {
   bool tripped(const Insn* i);           ///< true: the run ends before it
   void fetch(u64 rip, Hpa at);
   void begin(const Insn& i, const TimedInsn& x);
-  void finish(u64 next_rip);
+  void finish(u64 next_rip);             ///< `events`: what is pending of the instruction that has retired
   void finish_string();
+  void retire(unsigned n, u64 next_rip); ///< `core`: `last_` and those behind it, n in all
+  void account(unsigned n, u64 next_rip);
   bool branch(u64 next_rip);             ///< true: mispredicted
   void settle(u64 retired);
   void special();
@@ -86,21 +91,24 @@ class Timing final : public TlbFlushListener {
   bool translated() const;               ///< by paging or EPT
   void translate(u64 la, bool fetch, AccessCost& cost);   ///< adds what finding the translation costs
   void stall(Cause c, u64 cycles);
+  void pass(Cause c, unsigned cycles);   ///< everything waits
 
   Cpu& c_;
   timing::Timing t_;
   // Hot.
   u64 ticks_ = 0, trip_ = ~u64{0};     ///< trip: the limit, or when a sample is due
-  u64 owed_ = 0;                       ///< by the instruction that executes, when it retires
+  u64 seen_ = 0;                       ///< ticks when the clock was looked at last
+  const TimedInsn* last_;              ///< marked instruction that was begun last: it and those up to the next marked one are still to be accounted for
+  bool pending_ = false;               ///< `events`: more than the constant costs
   u64 line_ = ~u64{0};                 ///< linear line of the last fetch
-  const TimedInsn* pending_ = nullptr; ///< more to be done for it than to add what it owes
   u64 instructions_ = 0;               ///< in this context, since it began
 
   u64 limit_ = ~u64{0};
-  const Insn* insn_ = nullptr;
+  const Insn* insn_ = nullptr;         ///< `last_`
   u64 rip_ = 0, la_[3] = {}, count_ = 0, si_ = 0, di_ = 0;
   bool guest_ = false, repeats_ = false, cold_vmcs_ = false;
   u64 since_ = 0;                      ///< ticks when this context began, less what its other causes took since
+  u64 exposed_[4][2] = {};             ///< `events`: ticks of a miss that is answered there, by a store or a load
   u64 string_line_[2] = {~u64{0}, ~u64{0}};
   TlbContext tags_{};
   std::array<CycleStack, 2> stacks_{};
