@@ -41,7 +41,9 @@ void Cpu::reset(bool init) {
   ldtr.limit = tr.limit = 0xffff, ldtr.base = tr.base = 0;
   ldtr.ar = 0x82, tr.ar = 0x8b;
   rip = 0xfff0;
-  activity = init || !bootstrap_ ? (bootstrap_ ? Activity::active : Activity::wait_for_sipi) : Activity::active;
+  // SDM 3A "MP Initialization Protocol Requirements and Restrictions": at INIT each looks at the flag in IA32_APIC_BASE.
+  const bool first = init ? apic.base() & 0x100 : bootstrap_;
+  activity = first ? Activity::active : Activity::wait_for_sipi;
   tlb.flush_all();
   apic.reset(init);
   attention = true;

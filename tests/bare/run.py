@@ -13,7 +13,9 @@
   NEEDS vitrine|bochs       what only some emulators have (VMX: bochs; VT-d with the bus master: vitrine); nothing: qemu as well
   SKIP qemu|bochs why       what that emulator is known to get wrong
 
-usage: tests/bare/run.py [--on vitrine|qemu|bochs] [NAME...]"""
+With --on kvm QEMU runs them under /dev/kvm, on the host's processor as far as the host's KVM lets it.
+
+usage: tests/bare/run.py [--on vitrine|qemu|bochs|kvm] [NAME...]"""
 import argparse
 import dataclasses
 import pathlib
@@ -105,8 +107,8 @@ def run_vitrine(g, vitrine):
         return ok, why if ok else why + "\n" + done.stderr.rstrip()
 
 
-def run_qemu(g):
-    command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-m", g.memory, "-smp", str(g.cpus), "-display", "none", "-serial", "stdio",
+def run_qemu(g, kvm=False):
+    command = ["qemu-system-x86_64", "-machine", "q35", *(["-accel", "kvm", "-cpu", "host"] if kvm else ["-cpu", "max"]), "-m", g.memory, "-smp", str(g.cpus), "-display", "none", "-serial", "stdio",
                "-monitor", "none", "-no-reboot", "-kernel", str(g.image), "-append", g.args]
     for d in [d for d in g.devices if d != "fw-cfg"] + ([] if any("isa-debug-exit" in d for d in g.devices) else ["isa-debug-exit,iobase=0xf4,iosize=1"]):
         command += ["-device", d]
@@ -130,7 +132,7 @@ def run_bochs(g):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("--on", choices=["vitrine", "qemu", "bochs"], default="vitrine")
+    ap.add_argument("--on", choices=["vitrine", "qemu", "bochs", "kvm"], default="vitrine")
     ap.add_argument("--build", default=str(ROOT / "build"))
     ap.add_argument("-v", "--verbose", action="store_true")
     ap.add_argument("names", nargs="*")
@@ -138,14 +140,14 @@ def main():
     build = pathlib.Path(args.build)
     subprocess.run([str(ROOT / "guests/bare/build.py"), "-o", str(build / "bare")], check=True)
     failed = ran = 0
-    rank = {"qemu": 0, "bochs": 1, "vitrine": 2}
+    rank = {"kvm": 0, "qemu": 0, "bochs": 1, "vitrine": 2}
     for g in guests(build / "bare"):
         if args.names and g.name not in args.names:
             continue
         if args.on in g.skip or rank[args.on] < rank[g.needs]:
             print(f"skip {g.name}: {g.skip.get(args.on, 'needs ' + g.needs)}")
             continue
-        ok, why = run_vitrine(g, build / "vitrine") if args.on == "vitrine" else run_qemu(g) if args.on == "qemu" else run_bochs(g)
+        ok, why = run_vitrine(g, build / "vitrine") if args.on == "vitrine" else run_bochs(g) if args.on == "bochs" else run_qemu(g, args.on == "kvm")
         ran += 1
         failed += not ok
         print(f"{'ok  ' if ok else 'FAIL'} {g.name}", flush=True)
