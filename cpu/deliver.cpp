@@ -194,6 +194,7 @@ bool Cpu::deliver_event(u8 vector, bool has_error, u32 error, bool software, u64
     if (timing_ && !software) timing_->event(Cause::interrupt, external ? timing_->profile().interrupt : timing_->profile().exception);
     vmx.idt_vectoring_info = vmx.idt_vectoring_error = vmx.idt_vectoring_length = 0;
     vmx.nmi_unblocked_by_iret = false;
+    if (vmx.steps_singly()) vmx.mtf_pending = true;  // SDM 3C "Monitor Trap Flag": behind the delivery, of what kind so ever
     attention = true;
   }
   return ok;

@@ -151,7 +151,7 @@ void chain_slow(Cpu& c, const Insn* i) {
 
 bool Cpu::single_step_needed() const {
   // RF alone does not cut a repeated instruction that goes on: only its end clears it.
-  return careful || sti_shadow || movss_shadow || (flags & rflags::TF) || (dr[7] & 0xff) || (!block && (flags & rflags::RF));
+  return careful || sti_shadow || movss_shadow || vmx.steps_singly() || (flags & rflags::TF) || (dr[7] & 0xff) || (!block && (flags & rflags::RF));
 }
 
 u64 Cpu::steps_before_current() const {
@@ -242,6 +242,7 @@ void Cpu::execute(Block& b) {
     // loads it), and set in the images of events between iterations.
     if (why == Next::again) flags |= rflags::RF;
     else if (resume && why != Next::leave) flags &= ~rflags::RF;
+    if (vmx.steps_singly()) vmx.mtf_pending = attention = true;
     if (trap && !masks_trap(i, *this)) { pending_debug |= u64{1} << 14; attention = true; }  // SDM 3B "Single-Step Exception Condition"
     return;
   }

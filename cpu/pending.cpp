@@ -104,7 +104,7 @@ bool Cpu::pending() {
 
   // What waits for a shadow's end, an IRET or a VMX control keeps us looking; whoever sets IF asks for attention.
   attention = init_pending || nmi_pending || debug_traps(*this) || (dr[7] & 0xff) || (((flags & rflags::IF) || to_hypervisor) && intr(*this, pic_intr_)) ||
-              (non_root() && ((vmx.proc & (proc_ctl::interrupt_window | proc_ctl::nmi_window)) || vmx.preemption_expired || vmx.tpr_below));
+              (non_root() && ((vmx.proc & (proc_ctl::interrupt_window | proc_ctl::nmi_window)) || vmx.preemption_expired || vmx.tpr_below || vmx.mtf_pending));
   return false;
 }
 
@@ -118,7 +118,7 @@ bool Cpu::idle() const {
   if (init_pending && (!vmx.on || non_root())) return false;
   if (pending_debug) return false;
   if (non_root()) {
-    if (vmx.preemption_expired || vmx.tpr_below) return false;
+    if (vmx.preemption_expired || vmx.tpr_below || vmx.mtf_pending) return false;
     if (intr(*this, pic_intr_) && (vmx.pin & pin_ctl::external_interrupt)) return false;
     if (nmi_pending && !nmi_blocked) return false;
     if ((vmx.proc & proc_ctl::interrupt_window) && (flags & rflags::IF)) return false;

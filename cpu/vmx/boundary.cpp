@@ -41,6 +41,11 @@ bool vmx_boundary(Cpu& c) {
     make_exit(c, {.reason = static_cast<u32>(ExitReason::init)});
     return true;
   }
+  // SDM 3C "Monitor Trap Flag": before debug traps and all that follows; it stays pending through a shutdown.
+  if (v.mtf_pending && !shutdown) {
+    make_exit(c, {.reason = static_cast<u32>(ExitReason::mtf)});
+    return true;
+  }
   // Debug exceptions of the last instruction come before everything below; Cpu::pending delivers them.
   if (c.pending_debug && !c.movss_shadow && !shutdown) return false;
   // SDM 3C "VMX-Preemption Timer": also out of HLT and shutdown, whatever is blocked.

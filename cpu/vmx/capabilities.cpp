@@ -43,6 +43,7 @@ constexpr Control kControls[] = {
     {Group::proc, 24, any, "unconditional I/O exiting", always},
     {Group::proc, 25, any, "use I/O bitmaps", always},
     {Group::proc, 26, one, "", always},
+    {Group::proc, 27, any, "monitor trap flag", always},
     {Group::proc, 28, any, "use MSR bitmaps", always},
     {Group::proc, 29, any, "MONITOR exiting", always},
     {Group::proc, 30, any, "PAUSE exiting", always},

@@ -73,7 +73,8 @@ void load_segments(Cpu& c, const GuestState& g) {
 
 /// SDM 3C "Special Features of VM Entry": interruptibility, activity, pending debug exceptions.
 void load_non_register(Cpu& c, const Controls& x, const GuestState& g) {
-  const bool injecting = x.intr_info & intr_info::valid;
+  const bool injecting = intr_info::vectoring(x.intr_info);
+  c.vmx.mtf_pending = (x.intr_info & intr_info::valid) && !injecting;
   c.sti_shadow = !injecting && (g.interruptibility & interruptibility::sti);
   c.movss_shadow = !injecting && (g.interruptibility & interruptibility::movss);
   const bool nmi = g.interruptibility & interruptibility::nmi;
@@ -157,7 +158,7 @@ Next vm_entry(Cpu& c, bool launch) {
   c.want_attention();
   if (EventSink* s = c.out().events())
     s->on({.kind = EventKind::vm_entry, .cpu = static_cast<u16>(c.index()), .step = c.step(), .rip = c.rip, .a = c.vmx.vmcs, .b = c.vmx.eptp});
-  if (x.intr_info & intr_info::valid) inject(c, x);
+  if (intr_info::vectoring(x.intr_info)) inject(c, x);
   c.target = c.rip;
   return Next::leave;
 }

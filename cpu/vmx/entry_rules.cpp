@@ -66,7 +66,8 @@ constexpr EntryRule kControlRules[] = {
     {kExit, "VM-exit MSR-load area", [](K k) { return !area_ok(k, k.x.exit_load_addr, k.x.exit_load_count); }},
 
     {kEntry, "VM-entry controls: reserved bits", [](K k) { return !acceptable(allowed(k.model, Group::entry, true), k.x.entry); }},
-    {kEntry, "interruption type", [](K k) { return injects(k, intr_info::reserved) || injects(k, intr_info::other); }},  // "other event" needs the monitor trap flag
+    {kEntry, "interruption type", [](K k) { return injects(k, intr_info::reserved); }},
+    {kEntry, "other event with a vector other than 0", [](K k) { return injects(k, intr_info::other) && vector(k) != 0; }},  // a pending MTF VM exit
     {kEntry, "NMI with a vector other than 2", [](K k) { return injects(k, intr_info::nmi) && vector(k) != 2; }},
     {kEntry, "hardware exception with a vector above 31", [](K k) { return injects(k, intr_info::hardware_exception) && vector(k) > 31; }},
     {kEntry, "deliver-error-code bit", [](K k) { return injects(k) && static_cast<bool>(k.x.intr_info & intr_info::error_code) != wants_error_code(k); }},
@@ -222,7 +223,7 @@ constexpr EntryRule kGuestRules[] = {
      [](K k) {
        const bool machine_check = injects(k, intr_info::hardware_exception) && vector(k) == MC, debug = injects(k, intr_info::hardware_exception) && vector(k) == DB;
        switch (injects(k) ? k.g->activity : 0) {
-         case 1: return !(injects(k, intr_info::external) || injects(k, intr_info::nmi) || machine_check || debug);
+         case 1: return !(injects(k, intr_info::external) || injects(k, intr_info::nmi) || injects(k, intr_info::other) || machine_check || debug);
          case 2: return !(injects(k, intr_info::nmi) || machine_check);
          case 3: return true;
          default: return false;

@@ -59,6 +59,7 @@ bool resume_flag(const Cpu& c, const ExitInfo& e) {
     case ExitReason::task_switch: return now && (vectoring & intr_info::valid);
     case ExitReason::triple_fault: case ExitReason::external_interrupt: case ExitReason::init: case ExitReason::sipi:
     case ExitReason::interrupt_window: case ExitReason::nmi_window: case ExitReason::tpr_below_threshold: case ExitReason::preemption_timer:
+    case ExitReason::mtf:
       return now;
     default: return false;  // an instruction that exits
   }
@@ -67,7 +68,8 @@ bool resume_flag(const Cpu& c, const ExitInfo& e) {
 /// SDM 3C "Saving Non-Register State"
 u64 pending_debug_to_save(const Cpu& c, const ExitInfo& e, bool movss) {
   const bool debug_exit = e.reason == static_cast<u32>(ExitReason::exception_nmi) && intr_info::vector(e.intr_info) == DB;
-  const bool trap_like = e.reason == static_cast<u32>(ExitReason::init) || e.reason == static_cast<u32>(ExitReason::tpr_below_threshold);
+  const bool trap_like = e.reason == static_cast<u32>(ExitReason::init) || e.reason == static_cast<u32>(ExitReason::tpr_below_threshold) ||
+                         e.reason == static_cast<u32>(ExitReason::mtf);
   if (!trap_like && !(movss && !debug_exit)) return 0;
   const u64 v = c.pending_debug & 0x400f;
   return v | (v & 0xf ? 0x1000 : 0);
@@ -170,7 +172,7 @@ void load_host(Cpu& c, bool nmi) {
   if (nmi) c.nmi_blocked = true;
   const bool vpid = c.vmx.proc2 & proc2_ctl::vpid;
   c.vmx.non_root = false;
-  c.vmx.virtual_nmi_blocked = c.vmx.nmi_unblocked_by_iret = c.vmx.tpr_below = false;
+  c.vmx.virtual_nmi_blocked = c.vmx.nmi_unblocked_by_iret = c.vmx.tpr_below = c.vmx.mtf_pending = false;
   c.vmx.idt_vectoring_info = c.vmx.idt_vectoring_error = c.vmx.idt_vectoring_length = 0;
   if (!vpid) c.tlb.flush_vpid(0, false);  // SDM 3C "Operations that Invalidate Cached Mappings"
   c.fault.kind = Fault::Kind::none;

@@ -39,6 +39,7 @@ constexpr ExitRow kRows[] = {
     {entry_guest_state, "VM-entry failure: guest state", "at VM entry"},
     {entry_msr_load, "VM-entry failure: MSR loading", "at VM entry"},
     {mwait, "MWAIT", "MWAIT exiting"},
+    {mtf, "monitor trap flag", "monitor trap flag; pending MTF VM exit injected"},
     {monitor, "MONITOR", "MONITOR exiting"},
     {pause, "PAUSE", "PAUSE exiting; PAUSE-loop exiting"},
     {tpr_below_threshold, "TPR below threshold", "use TPR shadow"},

@@ -28,6 +28,8 @@ enum Type : u8 { external = 0, reserved = 1, nmi = 2, hardware_exception = 3, so
 constexpr Type type(u32 v) { return static_cast<Type>((v >> 8) & 7); }
 constexpr u8 vector(u32 v) { return static_cast<u8>(v); }
 constexpr bool software(u32 v) { return type(v) == software_interrupt || type(v) == privileged_software || type(v) == software_exception; }
+/// SDM 3C "Special Features of VM Entry": a VM entry with this field is vectoring; a pending MTF VM exit is no vectored event.
+constexpr bool vectoring(u32 v) { return (v & valid) && type(v) != other; }
 }  // namespace intr_info
 
 namespace exit_ctl {

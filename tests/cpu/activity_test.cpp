@@ -29,13 +29,14 @@ constexpr Event kEvents[] = {
     {"TPR below threshold", [](Cpu& c) { c.vmx.tpr_below = true; }},
     {"interrupt window, IF", [](Cpu& c) { c.vmx.proc |= proc_ctl::interrupt_window, c.flags |= rflags::IF; }},
     {"interrupt window, no IF", [](Cpu& c) { c.vmx.proc |= proc_ctl::interrupt_window; }},
+    {"MTF", [](Cpu& c) { c.vmx.mtf_pending = true; }},
     {"NMI window", [](Cpu& c) { c.vmx.proc |= proc_ctl::nmi_window; }},
     {"NMI window, blocked", [](Cpu& c) { c.vmx.proc |= proc_ctl::nmi_window, c.vmx.virtual_nmi_blocked = true; }},
 };
 constexpr struct { Activity activity; Where where; const char* ends; } kRows[] = {
     {Activity::hlt, plain, "INIT|NMI|interrupt, IF"},
     {Activity::hlt, root, "NMI|interrupt, IF"},   // "INIT signals are blocked in VMX root operation"
-    {Activity::hlt, guest, "INIT|NMI|interrupt, IF|interrupt, no IF, exiting|the preemption timer|TPR below threshold|interrupt window, IF|NMI window"},
+    {Activity::hlt, guest, "INIT|NMI|interrupt, IF|interrupt, no IF, exiting|the preemption timer|TPR below threshold|interrupt window, IF|NMI window|MTF"},
     {Activity::shutdown, plain, "INIT"},
     {Activity::shutdown, root, ""},
     {Activity::shutdown, guest, "INIT|NMI|the preemption timer"},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// SDM 3A "Advanced Programmable Interrupt Controller (APIC)"
+#include "../tested.hpp"
 #include "harness.hpp"
 
 namespace vt::cpu {
@@ -389,6 +390,7 @@ TEST_F(ApicTest, every_register_of_the_x2apic) {
     for (auto& r : rows) if (r.msr == msr) reads = r.reads, writable = r.writable;
     EXPECT_EQ(a.read_msr(msr, v), reads) << std::hex << msr;
     EXPECT_EQ(a.write_msr(msr, 0), writable || zero) << std::hex << msr;
+    tested("MSR", msr, 66);
     for (unsigned b = 0; b < 64; ++b)
       if (!((kReadOnly | (msr == 0x839 ? ~u64{0} : 0)) >> b & 1)) { EXPECT_EQ(a.write_msr(msr, u64{1} << b), writable >> b & 1) << std::hex << msr << " bit " << std::dec << b; }
   }

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "../tested.hpp"
 #include "cpu/cpuid.hpp"
 #include "cpu/msr.hpp"
 #include "harness.hpp"
@@ -47,6 +48,7 @@ TEST(msr, those_that_the_features_bring_and_no_others) {
         for (const Range& r : kThere) there |= n >= r.first && n <= r.last && r.reads && (r.feature != without || without == F::always);
         u64 v;
         EXPECT_EQ(read_msr(*m.cpu, n, v), there) << std::hex << n << " without feature " << std::dec << f;
+        if (there) tested("MSR", n);
       }
   }
 }
@@ -56,6 +58,7 @@ TEST(msr, memory_types_of_mtrrs) {
   TestMachine m;
   for (u64 t = 0; t < 256; ++t) {
     const bool good = t == 0 || t == 1 || t == 4 || t == 5 || t == 6;
+    tested("MSR", 0x200), tested("MSR", 0x2ff), tested("MSR", 0x26f, 8);
     EXPECT_EQ(write_msr(*m.cpu, 0x200, 0x80000000 | t), good) << t;
     EXPECT_EQ(write_msr(*m.cpu, 0x2ff, 0xc00 | t), good) << t;
     for (unsigned byte = 0; byte < 8; ++byte) EXPECT_EQ(write_msr(*m.cpu, 0x26f, t << (8 * byte)), good) << t << " in byte " << byte;
@@ -65,6 +68,7 @@ TEST(msr, memory_types_of_mtrrs) {
 // SDM 3A "Memory Types That Can Be Encoded in the PAT": those, and UC-
 TEST(msr, memory_types_of_the_pat) {
   TestMachine m;
+  tested("MSR", 0x277, 256 * 8);
   for (u64 t = 0; t < 256; ++t)
     for (unsigned byte = 0; byte < 8; ++byte) EXPECT_EQ(write_msr(*m.cpu, 0x277, t << (8 * byte)), t == 0 || t == 1 || (t >= 4 && t <= 7)) << t << " in byte " << byte;
 }
@@ -82,7 +86,9 @@ TEST(msr, every_mtrr_keeps_its_own_value) {
     u64 is = 0;
     EXPECT_TRUE(read_msr(*m.cpu, at, is));
     EXPECT_EQ(is, v) << std::hex << at;
+    tested("MSR", at);
   }
+  for (u32 at : {0x200u, 0x201u, 0x2ffu}) tested("MSR", at, 64);
   for (unsigned b = 0; b < 64; ++b) {
     const u64 v = u64{1} << b;
     EXPECT_EQ(write_msr(*m.cpu, 0x201, v), b == 11 || (b >= 12 && b < 46)) << b;
@@ -123,7 +129,7 @@ struct Control1 { unsigned bit; F feature = F::always; };
 using Controls1 = std::vector<Control1>;
 const struct { u32 msr, true_msr; u64 must, true_must; Controls1 may; } kControls1[] = {
     {0x481, 0x48d, 0x16, 0x16, {{0}, {1}, {2}, {3}, {4}, {5}, {6}}},
-    {0x482, 0x48e, 0x401e172, 0x4006172, {{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, {14}, {15}, {16}, {19}, {20}, {21}, {22}, {23}, {24}, {25}, {26}, {28}, {29}, {30}, {31}}},
+    {0x482, 0x48e, 0x401e172, 0x4006172, {{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, {14}, {15}, {16}, {19}, {20}, {21}, {22}, {23}, {24}, {25}, {26}, {27}, {28}, {29}, {30}, {31}}},
     {0x48b, 0x48b, 0, 0, {{0}, {1}, {2}, {3, F::rdtscp}, {4, F::x2apic}, {5}, {6}, {7}, {10}, {11, F::rdrand}, {12, F::invpcid}, {16, F::rdseed}}},
     {0x483, 0x48f, 0x36dff, 0x36dfb, {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9, F::lm}, {10}, {11}, {13}, {14}, {15}, {16}, {17}, {18, F::pat}, {19, F::pat}, {20}, {21}, {22}}},
     {0x484, 0x490, 0x11ff, 0x11fb, {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9, F::lm}, {12}, {14, F::pat}, {15}}},
@@ -139,6 +145,8 @@ TEST(vmx_capabilities, controls_go_with_their_features) {
       ASSERT_TRUE(capability_msr(model, c.msr, plain) && capability_msr(model, c.true_msr, truly));
       EXPECT_EQ(plain, may << 32 | c.must) << std::hex << c.msr << " without feature " << std::dec << f;
       EXPECT_EQ(truly, may << 32 | c.true_must) << std::hex << c.true_msr << " without feature " << std::dec << f;
+      for (auto& x : c.may) tested("VMX control", std::to_string(&c - kControls1) + "." + std::to_string(x.bit));
+      tested("MSR", c.msr), tested("MSR", c.true_msr);
     }
   }
 }
@@ -159,7 +167,7 @@ TEST(vmx_capabilities, names_of_controls_are_their_bits) {
       {pin_ctl::external_interrupt, 0}, {pin_ctl::nmi, 3}, {pin_ctl::virtual_nmis, 5}, {pin_ctl::preemption_timer, 6},
       {proc_ctl::interrupt_window, 2}, {proc_ctl::tsc_offsetting, 3}, {proc_ctl::hlt, 7}, {proc_ctl::invlpg, 9}, {proc_ctl::mwait, 10}, {proc_ctl::rdpmc, 11}, {proc_ctl::rdtsc, 12}, {proc_ctl::cr3_load, 15},
       {proc_ctl::cr3_store, 16}, {proc_ctl::cr8_load, 19}, {proc_ctl::cr8_store, 20}, {proc_ctl::tpr_shadow, 21}, {proc_ctl::nmi_window, 22}, {proc_ctl::mov_dr, 23}, {proc_ctl::unconditional_io, 24},
-      {proc_ctl::io_bitmaps, 25}, {proc_ctl::msr_bitmaps, 28}, {proc_ctl::monitor, 29}, {proc_ctl::pause, 30}, {proc_ctl::secondary, 31},
+      {proc_ctl::io_bitmaps, 25}, {proc_ctl::monitor_trap, 27}, {proc_ctl::msr_bitmaps, 28}, {proc_ctl::monitor, 29}, {proc_ctl::pause, 30}, {proc_ctl::secondary, 31},
       {proc2_ctl::apic_access, 0}, {proc2_ctl::ept, 1}, {proc2_ctl::descriptor_table, 2}, {proc2_ctl::rdtscp, 3}, {proc2_ctl::x2apic, 4}, {proc2_ctl::vpid, 5}, {proc2_ctl::wbinvd, 6},
       {proc2_ctl::unrestricted_guest, 7}, {proc2_ctl::pause_loop, 10}, {proc2_ctl::rdrand, 11}, {proc2_ctl::invpcid, 12}, {proc2_ctl::rdseed, 16},
       {exit_ctl::save_debug, 2}, {exit_ctl::host_64, 9}, {exit_ctl::ack_interrupt, 15}, {exit_ctl::save_pat, 18}, {exit_ctl::load_pat, 19}, {exit_ctl::save_efer, 20}, {exit_ctl::load_efer, 21},
@@ -189,6 +197,7 @@ TEST(vmx_fields, the_control_that_each_needs) {
   for (const FieldRow& f : kFields) {
     const auto n = needs.find(f.encoding);
     EXPECT_EQ(f.needs, n == needs.end() ? Needs::base : n->second) << f.name;
+    tested("VMCS field", f.encoding);
   }
   for (auto& [encoding, n] : needs) EXPECT_NE(find_field(encoding), nullptr) << std::hex << encoding;
 }
@@ -236,6 +245,8 @@ TEST(cpuid, every_bit_goes_with_its_feature) {
         if (b.feature != without) expected |= 1u << b.bit;
       }
       if (row.leaf == 0xd && without == F::xsave) expected = 0;
+      tested("CPUID leaf", row.leaf);
+      for (auto& b : row.bits) tested("CPUID feature", feature_rows()[static_cast<std::size_t>(std::find_if(feature_rows().begin(), feature_rows().end(), [&](auto& x) { return x.feature == b.feature; }) - feature_rows().begin())].name);
       EXPECT_EQ(of(cpuid(*m.cpu, row.leaf, row.subleaf), row.reg), expected) << std::hex << row.leaf << " register " << row.reg << " without feature " << std::dec << f;
     }
   }
@@ -245,6 +256,7 @@ TEST(cpuid, every_bit_goes_with_its_feature) {
 TEST(cpuid, leaves_without_features) {   // the formats of the leaves of the same section
   TestMachine m;
   Cpu& c = *m.cpu;
+  for (u32 leaf : {2u, 3u, 4u, 5u, 8u, 9u, 0xau, 0xcu, 0xeu, 0xfu, 0x10u, 0x14u, 0x16u, 0x80000000u, 0x80000002u, 0x80000003u, 0x80000004u, 0x80000005u, 0x80000006u, 0x80000008u}) tested("CPUID leaf", leaf, leaf == 4 ? 4 : 1);
   EXPECT_EQ(cpuid(c, 2, 0), (CpuidRegs{0x00ff0001, 0, 0, 0}));
   // "Deterministic Cache Parameters Leaf": type, level, self-initializing; ways, partitions and line less one; sets less one
   EXPECT_EQ(cpuid(c, 4, 0), (CpuidRegs{0x121, 7u << 22 | 63, 63, 0}));

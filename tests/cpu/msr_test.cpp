@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/msr.hpp"
 
+#include "../tested.hpp"
 #include "harness.hpp"
 
 namespace vt::cpu {
@@ -34,6 +35,7 @@ TEST(msr, every_row_can_be_read_or_written_and_reads_back) {
     if (!r.read || !m.model.has(r.feature) || r.first == 0x10 || r.first == 0x480 || r.first == 0x800 || r.first == 0xda0) continue;
     for (u32 n = r.first; n <= r.last; ++n) {
       ASSERT_TRUE(read_msr(*m.cpu, n, v)) << r.name;
+      tested("MSR", n);
       if (!r.write) { EXPECT_FALSE(write_msr(*m.cpu, n, v)) << r.name; continue; }
       EXPECT_TRUE(write_msr(*m.cpu, n, v)) << r.name;
       EXPECT_EQ(rd(m, n), v) << r.name;
@@ -46,6 +48,7 @@ class Refused : public testing::TestWithParam<Bad> {};
 TEST_P(Refused, is_gp_and_changes_nothing) {
   TestMachine m;
   const u64 before = rd(m, GetParam().msr);
+  tested("MSR", GetParam().msr);
   EXPECT_FALSE(write_msr(*m.cpu, GetParam().msr, GetParam().value));
   EXPECT_EQ(rd(m, GetParam().msr), before);
 }
@@ -85,6 +88,7 @@ TEST(msr, microcode_update_is_not_modelled_and_says_so) {
   EXPECT_TRUE(write_msr(*m.cpu, 0x79, 0x1000));
   EXPECT_EQ(m.stop_.reason(), StopReason::unsupported);
   EXPECT_NE(m.stop_.what().find("microcode"), std::string::npos);
+  tested("MSR", 0x79);
 }
 
 TEST(msr, the_apic_page_follows_its_base) {

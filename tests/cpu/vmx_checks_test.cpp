@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../tested.hpp"
 #include "vmx/entry_checks.hpp"
 #include "vmx_model.hpp"
 
@@ -76,6 +77,7 @@ void all(const Cases& cases) {
     Entry s;
     c.change(s);
     EXPECT_EQ(s.entry(), c.expected) << "case " << n;
+    tested("VM-entry check", c.expected);
     ++n;
   }
 }
@@ -101,7 +103,7 @@ Cases execution_controls() {
   return {
       {"7 pin-based controls: reserved bits", [](Entry& s) { s.x.pin &= ~2u; }},
       {"7 pin-based controls: reserved bits", [](Entry& s) { s.x.pin |= 1u << 7; }},
-      {"7 primary processor-based controls: reserved bits", [](Entry& s) { s.x.proc |= 1u << 27; }},
+      {"7 primary processor-based controls: reserved bits", [](Entry& s) { s.x.proc |= 1u << 17; }},
       {"7 primary processor-based controls: reserved bits", [](Entry& s) { s.x.proc &= ~2u; }},
       {"7 secondary processor-based controls: reserved bits", [](Entry& s) { s.x.proc2 |= 1u << 8; }},
       {"7 virtual-APIC address", [](Entry& s) { s.x.proc |= proc_ctl::tpr_shadow; s.x.virtual_apic = 0x6800; }},
@@ -148,7 +150,9 @@ TEST(vmx_checks, exit_and_entry_controls) { all(exit_and_entry_controls()); }
 Cases event_injection() {
   return {
       {"7 interruption type", [](Entry& s) { s.inject(0x120); }},
-      {"7 interruption type", [](Entry& s) { s.inject(0x700); }},
+      {"enters", [](Entry& s) { s.inject(0x700); }},                                          // a pending MTF VM exit
+      {"7 other event with a vector other than 0", [](Entry& s) { s.inject(0x701); }},
+      {"7 deliver-error-code bit", [](Entry& s) { s.inject(0xf00); }},
       {"7 NMI with a vector other than 2", [](Entry& s) { s.inject(0x203); }},
       {"7 hardware exception with a vector above 31", [](Entry& s) { s.inject(0x320); }},
       {"7 deliver-error-code bit", [](Entry& s) { s.inject(0x30d); }},                      // #GP without its code
@@ -336,6 +340,9 @@ Cases guest_non_register_state() {
       {"33/0 event that the activity state does not take", [](Entry& s) { s.g.activity = 1; s.inject(0x306); }},
       {"33/0 event that the activity state does not take", [](Entry& s) { s.g.activity = 2; s.inject(0x40); s.g.rflags |= rflags::IF; }},
       {"enters", [](Entry& s) { s.g.activity = 2; s.inject(0x202); }},
+      {"enters", [](Entry& s) { s.g.activity = 1; s.inject(0x700); }},
+      {"33/0 event that the activity state does not take", [](Entry& s) { s.g.activity = 2; s.inject(0x700); }},
+      {"33/0 event that the activity state does not take", [](Entry& s) { s.g.activity = 3; s.inject(0x700); }},
       {"33/0 event that the activity state does not take", [](Entry& s) { s.g.activity = 3; s.inject(0x202); }},
       {"33/0 interruptibility: reserved bits", [](Entry& s) { s.g.interruptibility = 0x20; }},
       {"33/0 blocking by STI and by MOV SS", [](Entry& s) { s.g.interruptibility = sti | movss; s.g.rflags |= rflags::IF; }},

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "../tested.hpp"
 #include "vmx/vmcs.hpp"
 
 namespace vt::cpu {
@@ -39,7 +40,7 @@ TEST(vmx_fields, round_trip_of_every_field) {
   u64 n = 0x1122'3344'5566'7788;
   for (const FieldRow& f : kFields) write_field(mem, 0x3000, static_cast<Field>(f.encoding), n += 0x0101'0101'0101'0101);
   n = 0x1122'3344'5566'7788;
-  for (const FieldRow& f : kFields) EXPECT_EQ(read_field(mem, 0x3000, static_cast<Field>(f.encoding)), (n += 0x0101'0101'0101'0101) & field_mask(f.width)) << f.name;
+  for (const FieldRow& f : kFields) EXPECT_EQ(read_field(mem, 0x3000, static_cast<Field>(f.encoding)), (n += 0x0101'0101'0101'0101) & field_mask(f.width)) << f.name, tested("VMCS field", f.encoding);
   EXPECT_EQ(mem.peek64(Hpa{0x3000}), 0u);  // the header is not a field's
   EXPECT_EQ(mem.peek64(Hpa{0x3008}), 0u);
 }

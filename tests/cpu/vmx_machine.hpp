@@ -2,6 +2,7 @@
 /// A hypervisor of two instructions: VMLAUNCH, and a HLT where exits arrive. The guest is 64-bit code at kGuest with the host's own
 /// page tables, descriptor tables and stack area, unless a test changes the VMCS.
 #pragma once
+#include "../tested.hpp"
 #include "harness.hpp"
 #include "vmx/vmcs.hpp"
 
@@ -95,6 +96,7 @@ class VmxMachine : public TestMachine {
     host_vector = how;
     if (cpu->vmx.non_root) return -4;
     if (how != -1 || cpu->rip != kHost + 1) return -1;
+    tested("VM-exit reason", get(F::VM_EXIT_REASON) & 0xffff);
     return static_cast<int>(get(F::VM_EXIT_REASON));
   }
   u32 error() { return static_cast<u32>(get(F::VM_INSTRUCTION_ERROR)); }

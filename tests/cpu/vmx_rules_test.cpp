@@ -414,6 +414,7 @@ const std::vector<ExitCase>& exit_cases() {
          m.poke<u64>(M::kList, 0x277), m.poke<u64>(M::kList + 8, m.cpu->msr.pat), m.poke<u64>(M::kList + 16, 0x8b);
        }},
       {mwait, {0x0f, 0x01, 0xc9}, 0, 3, [](M& m) { proc(m, proc_ctl::mwait); m.cpu->msr.misc_enable |= 1u << 18; }},
+      {mtf, {0x90, 0x90}, 0, 0, [](M& m) { proc(m, proc_ctl::monitor_trap); }},
       {monitor, {0x0f, 0x01, 0xc8}, 0, 3, [](M& m) { proc(m, proc_ctl::monitor); m.cpu->msr.misc_enable |= 1u << 18; }},
       {pause, {0xf3, 0x90}, 0, 2, [](M& m) { proc(m, proc_ctl::pause); }},
       {tpr_below_threshold, {0x44, 0x0f, 0x22, 0xc0}, 0, 0, [](M& m) {
@@ -451,6 +452,7 @@ TEST(vmx_exit, every_reason_with_qualification_and_length) {  // SDM 3C "Exit Qu
     if (t.reason == ExitReason::sipi) {
       m.cpu->sipi_pending = true, m.cpu->sipi_vector = 0x12, m.cpu->want_attention();
       m.cpu->run(10);
+      tested("VM-exit reason", number);
     }
     EXPECT_EQ(m.get(F::VM_EXIT_REASON) & 0xffff, number);
     EXPECT_EQ(m.get(F::VM_EXIT_REASON) >> 31, t.reason == ExitReason::entry_guest_state || t.reason == ExitReason::entry_msr_load);

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "../tested.hpp"
 #include "ept/ept.hpp"
 
 namespace vt::ept {
@@ -119,6 +120,7 @@ TEST(ept_walk, misconfigurations) {
     const Walk w = go(m);
     EXPECT_EQ(w.why, Why::misconfigured) << b.what;
     EXPECT_EQ(w.n, 5 - b.level) << b.what;
+    tested("EPT", std::string("misconfiguration: ") + b.what);
   }
 }
 
@@ -147,6 +149,7 @@ TEST(ept_entry, every_combination_of_rights_types_and_sizes) {
             }
             EXPECT_EQ(Entry{e}.misconfigured(level, caps), want) << level << " " << std::hex << e;
             bad += want;
+            tested("EPT", "entry: rights, memory types, sizes, reserved bits at level " + std::to_string(level));
           }
   EXPECT_GT(bad, 10000u);
 }
@@ -161,6 +164,7 @@ TEST(ept_walk, rights_of_every_combination_of_levels) {
           m.words[kPml4] = kPdpt | a, m.words[kPdpt] = kPd | b, m.words[kPd] = kPt | c;
           const auto odd = [](unsigned v) { return (v & 3) == 2; };
           for (u8 want : {1, 2, 4, 3}) {
+            tested("EPT", "walk: rights of four levels");
             const Walk w = go(m, Access(want));
             if (odd(a) || odd(b) || odd(c) || odd(d)) {
               EXPECT_EQ(w.why, Why::misconfigured);
@@ -196,6 +200,7 @@ TEST(ept_walk, page_sizes_that_are_not_offered) {
 // SDM 3C "Extended-Page-Table Pointer (EPTP)"
 TEST(ept_pointer, what_vm_entry_accepts) {
   const Caps all{}, no_ad{.accessed_dirty = false};
+  tested("EPT", "EPTP: what VM entry accepts", 10);
   EXPECT_TRUE(valid(all, Eptp{0x1000 | 3 << 3 | 6}));
   EXPECT_TRUE(valid(all, Eptp{0x1000 | 3 << 3 | 0}));
   EXPECT_TRUE(valid(all, Eptp{0x1000 | 1 << 6 | 3 << 3 | 6}));

@@ -122,6 +122,7 @@ TEST(vtd_rules, each_descriptor_drops_just_its_own) {   // VT-d "Queued Invalida
     m.submit(r.d);
     EXPECT_EQ(m.r32(0x34), 0u);
     EXPECT_EQ(m.fresh(), r.dropped);
+    tested("VT-d invalidation", std::string("descriptor: ") + r.name);
     EXPECT_EQ(m.fresh(), r.dropped & ~(ctx4 | ctx5));          // what was left is still left
   }
 }
@@ -220,6 +221,7 @@ TEST(vtd_rules, every_reserved_bit_of_every_descriptor_is_an_error) {   // VT-d 
       EXPECT_EQ(m.r32(0x34), fsts::IQE) << r.name << " bit " << b;
       EXPECT_EQ(m.r64(0x80), 0u) << r.name << " bit " << b;
       EXPECT_EQ(m.out.count(EventKind::vtd_invalidate), 0u);
+      tested("VT-d invalidation", std::string("reserved bits of a descriptor: ") + r.name);
       ++tried;
     }
   EXPECT_EQ(tried, 24u + 64 + 40 + 5 + 38 + 64 + 25 + 2);

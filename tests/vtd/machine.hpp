@@ -3,6 +3,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include "../tested.hpp"
 #include "vtd/unit.hpp"
 
 namespace vt::vtd {

@@ -35,6 +35,7 @@ TEST(vtd_rules, reserved_bits_read_as_zero_after_all_ones) {   // VT-d "Register
         else m.w64(r.offset, ~u64{0});
         EXPECT_EQ(m.r64(r.offset), r.then) << r.name << halves;
       }
+      tested("VT-d register", std::string(r.name).substr(0, std::string(r.name).find(',')) + "_REG");
     }
 }
 
@@ -49,6 +50,7 @@ TEST(vtd_rules, global_commands_one_at_a_time) {   // VT-d "Global Command Regis
     m.w32(0x18, r.bit);
     EXPECT_EQ(m.r32(0x1c), r.status) << r.name;
     EXPECT_EQ(m.r32(0x18), 0u) << r.name;
+    tested("VT-d register", "GCMD_REG");
     m.w32(0x18, 0);                                            // switches go off; what was done once stays told
     EXPECT_EQ(m.r32(0x1c), r.status & (gcmd::SRTP | gcmd::SIRTP)) << r.name;
   }

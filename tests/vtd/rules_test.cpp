@@ -140,6 +140,7 @@ TEST(vtd_rules, provocations_are_recorded_unless_FPD_and_qualified) {   // VT-d 
       }
       EXPECT_FALSE(ok);
       EXPECT_EQ(got, p.reason);
+      tested("VT-d fault reason", p.reason);
       const bool recorded = !fpd || always.contains(p.reason);
       EXPECT_EQ(qualified(p.reason), !always.contains(p.reason));
       EXPECT_EQ(m.out.count(EventKind::vtd_fault), 1u);

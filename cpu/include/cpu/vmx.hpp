@@ -38,6 +38,7 @@ struct Vmx {
   u32 tpr_threshold = 0;
   bool tpr_below = false;   ///< VTPR has fallen below the threshold: an exit at the next boundary
   bool preemption_expired = false;  ///< the VMX-preemption timer has: an exit at the next boundary
+  bool mtf_pending = false; ///< an MTF VM exit is: at the next boundary   SDM 3C "Monitor Trap Flag"
   u64 preemption_end = 0;   ///< the timer's last tick, in its own units (stop_preemption_timer)
   u32 ple_gap = 0, ple_window = 0;
   u64 ple_first = 0, ple_last = 0;  ///< TSC at the first PAUSE of a loop, and at the last; ple_last 0: none since VM entry
@@ -45,10 +46,12 @@ struct Vmx {
   bool nmi_unblocked_by_iret = false;    ///< for exit qualification bit 12 / interruption information bit 12
   // The event whose delivery is under way (for IDT-vectoring information); valid bit 31.
   u32 idt_vectoring_info = 0, idt_vectoring_error = 0, idt_vectoring_length = 0;
+  /// "Monitor trap flag" of the guest that runs: each step of it is one alone.
+  bool steps_singly() const;
   void state(Ar& a) {
     a(on, non_root, vmxon_pointer, vmcs, pin, proc, proc2, exit, entry, exception_bitmap, pf_mask, pf_match, cr0_mask, cr4_mask, cr0_shadow,
       cr4_shadow, cr3_target, cr3_target_count, eptp, vpid, tsc_offset, io_bitmap_a, io_bitmap_b, msr_bitmap, virtual_apic, apic_access,
-      tpr_threshold, tpr_below, preemption_expired, preemption_end, ple_gap, ple_window, ple_first, ple_last, virtual_nmi_blocked,
+      tpr_threshold, tpr_below, preemption_expired, mtf_pending, preemption_end, ple_gap, ple_window, ple_first, ple_last, virtual_nmi_blocked,
       nmi_unblocked_by_iret, idt_vectoring_info, idt_vectoring_error, idt_vectoring_length);
   }
 };
@@ -67,6 +70,8 @@ inline constexpr u32 apic_access = 1u << 0, ept = 1u << 1, descriptor_table = 1u
                      wbinvd = 1u << 6, unrestricted_guest = 1u << 7, pause_loop = 1u << 10, rdrand = 1u << 11, invpcid = 1u << 12,
                      rdseed = 1u << 16, xsaves = 1u << 20;
 }
+
+inline bool Vmx::steps_singly() const { return non_root && (proc & proc_ctl::monitor_trap); }
 
 /// Interception. Call only in non-root operation, at the point of the instruction where the manual places
 /// the exit (after #UD and privilege checks unless it says otherwise). True: a VM exit is recorded in
