@@ -265,15 +265,8 @@ void LocalApic::error(u32 bit) {
 
 void LocalApic::local_interrupt(u32 lvt) {
   if (lvt & kMasked) return;
-  const u32 mode = lvt >> 8 & 7;
-  if (mode == 4) {
-    cpu_.nmi_pending = true;
-    cpu_.want_attention();
-  } else if ((lvt & 0xff) < 16) {
-    error(kReceiveIllegalVector);
-  } else {
-    set_irr(static_cast<u8>(lvt), false);
-  }
+  if ((lvt & 0xff) < 16) error(kReceiveIllegalVector);
+  else set_irr(static_cast<u8>(lvt), false);
 }
 
 /// SDM 3A "Determining IPI Destination". Shorthands are relative to the sender: who sends them knows.
@@ -415,7 +408,7 @@ void LocalApic::timer_expired() {
   if (timer_mode() == deadline) cpu_.msr.tsc_deadline = 0;
   else if (timer_mode() == periodic && initial_count_ != 0) next = now + u64{initial_count_} * divisor();
   arm_at(next);
-  local_interrupt(lvt_timer_ & ~0x700u);
+  local_interrupt(lvt_timer_);
 }
 
 void LocalApic::state(Ar& a) {

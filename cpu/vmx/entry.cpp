@@ -172,7 +172,6 @@ u32 load_msrs(Cpu& c, u64 area, u32 count, bool entry) {
     const u32 msr = static_cast<u32>(index);
     if (msr == 0xc000'0100 || msr == 0xc000'0101) return n + 1;  // IA32_FS_BASE, IA32_GS_BASE
     if (msr >> 8 == 8) return n + 1;                             // x2APIC
-    if (msr == 0x9e) return n + 1;                               // IA32_SMBASE
     if (entry && (msr == 0x79 || msr == 0x8b)) return n + 1;     // IA32_BIOS_UPDT_TRIG, IA32_BIOS_SIGN_ID
     if (!write_msr(c, msr, value)) return n + 1;
   }
@@ -187,7 +186,7 @@ u32 store_msrs(Cpu& c, u64 area, u32 count) {
     if (index >> 32) return n + 1;
     const u32 msr = static_cast<u32>(index);
     u64 value;
-    if (msr >> 8 == 8 || msr == 0x9e || !read_msr(c, msr, value)) return n + 1;
+    if (msr >> 8 == 8 || !read_msr(c, msr, value)) return n + 1;
     c.memory().poke64(at + 8, value, WriteCause::vmcs);
   }
   return 0;

@@ -22,11 +22,6 @@ bool exit_of(Cpu& c, ExitReason reason, const Insn& i, u64 qualification = 0, u3
   return true;
 }
 
-bool undefined(Cpu& c) {
-  c.ud();
-  return true;
-}
-
 bool bitmap_bit(Cpu& c, u64 base, u32 n) {
   u8 byte;
   c.memory().read(Hpa{base + n / 8}, &byte, 1);
@@ -46,7 +41,7 @@ bool intercept(Cpu& c, ExitReason reason, const Insn& i) {
   auto when = [&](bool control) { return control && exit_of(c, reason, i); };
   switch (reason) {
     // SDM 3C "Instructions That Cause VM Exits Unconditionally"
-    case ExitReason::cpuid: case ExitReason::getsec: case ExitReason::invd: case ExitReason::xsetbv: case ExitReason::vmcall:
+    case ExitReason::cpuid: case ExitReason::invd: case ExitReason::xsetbv: case ExitReason::vmcall:
     case ExitReason::vmlaunch: case ExitReason::vmresume: case ExitReason::vmxoff:
       return exit_of(c, reason, i);
     case ExitReason::vmclear: case ExitReason::vmptrld: case ExitReason::vmptrst: case ExitReason::vmxon:
@@ -61,17 +56,11 @@ bool intercept(Cpu& c, ExitReason reason, const Insn& i) {
     case ExitReason::monitor: return when(v.proc & proc_ctl::monitor);
     case ExitReason::rdpmc: return when(v.proc & proc_ctl::rdpmc);
     case ExitReason::rdtsc: return when(v.proc & proc_ctl::rdtsc);
-    case ExitReason::rdtscp:
-      if (!(v.proc2 & proc2_ctl::rdtscp)) return undefined(c);
-      return when(v.proc & proc_ctl::rdtsc);
+    case ExitReason::rdtscp: return when(v.proc & proc_ctl::rdtsc);
     case ExitReason::wbinvd: return when(v.proc2 & proc2_ctl::wbinvd);
-    case ExitReason::invpcid:
-      if (!(v.proc2 & proc2_ctl::invpcid)) return undefined(c);
-      return (v.proc & proc_ctl::invlpg) && exit_of(c, reason, i, displacement(c, i), info_memory_reg2(i));
+    case ExitReason::invpcid: return (v.proc & proc_ctl::invlpg) && exit_of(c, reason, i, displacement(c, i), info_memory_reg2(i));
     case ExitReason::rdrand: return (v.proc2 & proc2_ctl::rdrand) && exit_of(c, reason, i, 0, info_random(i));
     case ExitReason::rdseed: return (v.proc2 & proc2_ctl::rdseed) && exit_of(c, reason, i, 0, info_random(i));
-    // "Enable XSAVES/XRSTORS" and "enable VM functions" are not offered.
-    case ExitReason::xsaves: case ExitReason::xrstors: case ExitReason::vmfunc: return undefined(c);
     default: CHECK(false, "an exit reason that is no instruction of this hook"); return false;
   }
 }
@@ -169,14 +158,12 @@ u64 guest_view_cr0(const Cpu& c) { return !c.non_root() ? c.cr0 : (c.cr0 & ~c.vm
 u64 guest_view_cr4(const Cpu& c) { return !c.non_root() ? c.cr4 : (c.cr4 & ~c.vmx.cr4_mask) | (c.vmx.cr4_shadow & c.vmx.cr4_mask); }
 
 bool cr0_allowed_in_vmx(const Cpu& c, u64 value) {
-  if (!c.vmx.on) return true;
   u64 fixed = kCr0Fixed0;
   if (c.vmx.non_root && (c.vmx.proc2 & proc2_ctl::unrestricted_guest)) fixed &= ~(cr0::PE | cr0::PG);
   return (value & fixed) == fixed && !(value & ~kCr0Fixed1);
 }
 
 bool cr4_allowed_in_vmx(const Cpu& c, u64 value) {
-  if (!c.vmx.on) return true;
   return (value & kCr4Fixed0) == kCr4Fixed0 && !(value & ~cr4_fixed1(c.model()));
 }
 
@@ -185,7 +172,6 @@ bool exception_exits(Cpu& c) {
   const Fault f = c.fault;
   const bool software = f.kind == Fault::Kind::software;
   if (software && f.software_type == intr_info::software_interrupt) return false;  // INT n
-  if (f.vector >= 32) return false;
   bool exits = c.vmx.exception_bitmap >> f.vector & 1;
   if (f.vector == PF && !software && (f.error & c.vmx.pf_mask) != c.vmx.pf_match) exits = !exits;
   if (!exits) return false;
