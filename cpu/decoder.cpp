@@ -81,6 +81,7 @@ bool prefix_matches(const Pattern& p, const Prefixes& x) {
   switch (p.prefix) {
     case Prefix::any: return true;
     case Prefix::np: return !x.rep && !x.osz;
+    case Prefix::nfx: return !x.rep;
     case Prefix::p66: return !x.rep && x.osz;
     case Prefix::pf3: return x.rep == 0xf3;
     case Prefix::pf2: return x.rep == 0xf2;

@@ -80,6 +80,7 @@ Pattern parse_pattern(const Def& d) {
     if (t == "+") continue;
     if (t.rfind("VEX", 0) == 0) parse_vex(p, t, d);
     else if (t == "NP") p.prefix = Pattern::Prefix::np;
+    else if (t == "NFx") p.prefix = Pattern::Prefix::nfx;
     else if (t == "REX.W") p.w = 1;
     else if (t == "W0") p.w = 0;
     else if (!have_opcode && is_hex(t)) {

@@ -11,7 +11,7 @@ namespace vt::cpu {
 enum class Imm : u8 { none, ib, iw, iz, iv, id, cb, cz, cp, mo };
 
 struct Pattern {
-  enum class Prefix : u8 { any, np, p66, pf3, pf2 };
+  enum class Prefix : u8 { any, np, nfx, p66, pf3, pf2 };
   bool vex = false;
   u8 map = 0;              ///< 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A
   u8 opcode = 0;

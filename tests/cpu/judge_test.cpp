@@ -121,6 +121,13 @@ TEST(judge, the_decoder_agrees_with_zydis_in_every_mode) {
     EXPECT_GT(r.instructions, 15'000u);
   }
 }
+TEST(decoder, agrees_with_zydis_on_every_opcode) {
+  for (unsigned code : {0u, 1u, 2u}) {
+    const DecodeResult r = decode_tables(code);
+    for (auto& [what, n] : r.unexplained) ADD_FAILURE() << (16u << code) << "-bit: " << what << ", " << n << " times, such as" << r.example.at(what);
+    EXPECT_GT(r.instructions, 100'000u);
+  }
+}
 
 }  // namespace
 }  // namespace vt::judge

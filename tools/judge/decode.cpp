@@ -149,6 +149,42 @@ DecodeResult decode_random(unsigned code, u64 seed, u64 first, u64 count) {
   return r;
 }
 
+DecodeResult decode_tables(unsigned code) {
+  Pair p(code);
+  DecodeResult r;
+  u8 bytes[16];
+  const auto compare = [&](std::initializer_list<unsigned> head, bool all) {
+    unsigned n = 0;
+    for (unsigned b : head) if (b < 256) bytes[n++] = static_cast<u8>(b);
+    for (unsigned k = n + 1; k < 16; ++k) bytes[k] = 0x12;
+    for (unsigned modrm = 0; modrm < 256; ++modrm) {   // memory by one register, and every register form
+      if ((modrm & 0xc0) == 0 ? (modrm & 7) != 0 : (modrm & 0xc0) != 0xc0 || (!all && (modrm & 7) != 1)) continue;
+      bytes[n] = static_cast<u8>(modrm);
+      p.compare(bytes, 16, r);
+    }
+  };
+  constexpr unsigned kNone = 256;
+  for (unsigned lock : {kNone, 0xf0u})
+    for (unsigned prefix : {kNone, 0x66u, 0xf3u, 0xf2u})
+      for (unsigned rex : {kNone, 0x48u}) {
+        if (rex != kNone && code != 2) continue;
+        if (lock != kNone && prefix != kNone && rex != kNone) continue;
+        for (unsigned op = 0; op < 256; ++op) {
+          const bool is_prefix = op == 0x0f || op == 0x26 || op == 0x2e || op == 0x36 || op == 0x3e || (op >= 0x64 && op <= 0x67) || op == 0xf0 || op == 0xf2 || op == 0xf3 || op == 0xc4 || op == 0xc5 || op == 0x62 ||
+                                 (code == 2 && (op & 0xf0) == 0x40);
+          if (!is_prefix) compare({lock, prefix, rex, op}, true);
+          if (op != 0x38 && op != 0x3a) compare({lock, prefix, rex, 0x0f, op}, true);
+          compare({lock, prefix, rex, 0x0f, 0x38, op}, false);
+          compare({lock, prefix, rex, 0x0f, 0x3a, op}, false);
+        }
+      }
+  for (unsigned map : {1u, 2u, 3u})
+    for (unsigned last = 0; last < 16; ++last)   // W, and L and pp; no further operand, or one
+      for (unsigned vvvv : {15u, 14u})
+        for (unsigned op = 0; op < 256; ++op) compare({0xc4u, 0xe0 | map, (last >> 3) << 7 | vvvv << 3 | (last & 7), op}, false);
+  return r;
+}
+
 DecodeResult decode_elf(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
   const std::vector<char> data{std::istreambuf_iterator<char>(in), {}};

@@ -21,6 +21,8 @@ struct DecodeResult {
 
 /// `code`: 0, 1, 2 for 16, 32, 64-bit mode.
 DecodeResult decode_random(unsigned code, u64 seed, u64 first, u64 count);
+/// Every opcode of every map with each prefix, REX.W, LOCK and ModRM forms, and of the VEX maps.
+DecodeResult decode_tables(unsigned code);
 /// All executable sections; throws where the file is not a 64-bit ELF image.
 DecodeResult decode_elf(const std::string& file);
 

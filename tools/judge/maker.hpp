@@ -156,7 +156,7 @@ class Maker {
     const bool memory = p_.modrm && p_.fixed < 0 && !p_.register_only && (p_.memory_only || o_.one_in(2));
     c_.memory_form = memory || p_.imm == Imm::mo;
     const bool w = p_.w >= 0 ? p_.w : o_.one_in(2);
-    const bool narrow = p_.prefix == Pattern::Prefix::any && o_.one_in(4) && !p_.vex;  // 66
+    const bool narrow = (p_.prefix == Pattern::Prefix::any || p_.prefix == Pattern::Prefix::nfx) && o_.one_in(4) && !p_.vex;  // 66
     const bool short_address = o_.one_in(16);                                      // 67
     rex_r_ = o_.one_in(2), rex_x_ = o_.one_in(2), rex_b_ = o_.one_in(2);
     const bool lock = (d_.attrs & cpu::attr::lockable) && memory && o_.one_in(8);

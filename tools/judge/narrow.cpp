@@ -37,7 +37,7 @@ u64 Maker::narrow_stack_place() {
 
 void Maker::narrow_registers() {
   for (unsigned n = 0; n < 8; ++n) c_.start.r[n] &= 0xffff'ffff;
-  osz_ = (p_.prefix == Pattern::Prefix::any && !p_.vex && o_.one_in(4)) || p_.prefix == Pattern::Prefix::p66;
+  osz_ = ((p_.prefix == Pattern::Prefix::any || p_.prefix == Pattern::Prefix::nfx) && !p_.vex && o_.one_in(4)) || p_.prefix == Pattern::Prefix::p66;
   asz_ = o_.one_in(code_ ? 16 : 4);
 }
 

@@ -170,7 +170,7 @@ class Maker {
     const bool memory = p.modrm && p.fixed < 0 && !p.register_only && (p.memory_only || o_.one_in(2));
     const bool w = p.w >= 0 ? p.w : o_.one_in(2), wide = w || d.attrs & (cpu::attr::def64 | cpu::attr::force64);
     const bool by_cl = p.imm == Imm::none && (name == "SHLD" || name == "SHRD");  // a count beyond 16 bits: the result is undefined
-    const bool narrow = p.prefix == Pattern::Prefix::any && !p.vex && o_.one_in(4) && !by_cl && name != "BSWAP" && name != "POPF" && name != "LEAVE" && name != "ENTER";
+    const bool narrow = (p.prefix == Pattern::Prefix::any || p.prefix == Pattern::Prefix::nfx) && !p.vex && o_.one_in(4) && !by_cl && name != "BSWAP" && name != "POPF" && name != "LEAVE" && name != "ENTER";
     const bool lock = (d.attrs & cpu::attr::lockable) && memory && o_.one_in(8), repeat = listed(kStrings, name) && !o_.one_in(3);
     const bool short_address = (memory || listed(kStrings, name)) && o_.one_in(32);
     bool rex_r = false, rex_x = false, rex_b = false;

@@ -3,7 +3,7 @@
 /// opcode map, attributes, the CPUID feature it needs, and its functions. Decoder, coverage list and docs
 /// derive from the rows (cpu/decoder.cpp reads the strings once, at start).
 ///
-/// Opcode notation: [NP|66|F2|F3] [REX.W|W0] [0F [38|3A]] bytes, then "/r", "/0".."/7", "+r" (low three bits of the opcode are
+/// Opcode notation: [NP|NFx|66|F2|F3] [REX.W|W0] [0F [38|3A]] bytes, then "/r", "/0".."/7", "+r" (low three bits of the opcode are
 /// a register), "ib iw id iz iv io" immediates (iz: 16 or 32 by operand size, iv: 64 with REX.W), "cb cz" relative
 /// targets, "cp" far pointer, "mo" moffs; "VEX.128.66.0F38.W0 F7 /r" style for VEX (LZ/L0/128/256/LIG, NP/66/F2/F3, 0F/0F38/0F3A, W0/W1/WIG).
 /// A fixed ModRM byte is written as a byte: "0F 01 C1" is VMCALL.
