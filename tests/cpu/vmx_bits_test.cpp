@@ -229,6 +229,10 @@ TEST(vmx_bits, of_the_guests_segments) {
       {"CS rights", '3', 32, kReserved | kS | kP | kG | kDpl | 1, FLIP(g.seg[CS].ar)},
       {"CS rights, restricted", '3', 32, kReserved | kS | kP | kG | kDpl | 1 | 8, FLIP(g.seg[CS].ar), restricted},
       {"CS rights, 64-bit code", '3', 32, kReserved | kS | kP | kG | kDpl | 1 | 0x4000, FLIP(g.seg[CS].ar), long_guest},   // L with D
+      {"CS rights, called unusable: it counts all the same", '3', 32, kReserved | kS | kP | kG | kDpl | 1, FLIP(g.seg[CS].ar), [](Entry& e) { e.g.seg[CS].ar = 0x1c09b; }},
+      {"CS limit, called unusable", '3', 32, 0xfff, FLIP(g.seg[CS].limit), [](Entry& e) { e.g.seg[CS].ar = 0x1c09b; }},
+      {"CS limit in bytes, called unusable", '3', 32, mask(31, 20), FLIP(g.seg[CS].limit), [](Entry& e) { e.g.seg[CS].ar = 0x1409b, e.g.seg[CS].limit = 0xfffff; }},
+      {"CS base, called unusable", '3', 64, mask(63, 32), FLIP(g.seg[CS].base), [](Entry& e) { e.g.seg[CS].ar = 0x1c09b; }},
       {"SS rights", '3', 32, kReserved | kS | kP | kG | kDpl | 1 | 2 | 8, FLIP(g.seg[SS].ar)},
       {"DS rights", '3', 32, kReserved | kS | kP | kG | 1, FLIP(g.seg[DS].ar)},
       {"ES rights", '3', 32, kReserved | kS | kP | kG | 1, FLIP(g.seg[ES].ar)},
