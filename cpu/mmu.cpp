@@ -511,14 +511,8 @@ bool Cpu::load_for_write(u64 la, void* to, unsigned size, u8 s) {
 }
 
 bool Cpu::probe_write(u64 la, unsigned size, u8 s) {
-  // Page by page, as `size` may exceed what one access may touch.
-  while (size) {
-    const unsigned n = static_cast<unsigned>(std::min<u64>(size, kPageSize - (la & ~kPageMask)));
-    Span x;
-    if (!span(*this, la, n, access::write, ordinary(*this, s), true, x)) return false;
-    la += n, size -= n;
-  }
-  return true;
+  Span x;
+  return span(*this, la, size, access::write, ordinary(*this, s), true, x);
 }
 
 bool Cpu::load_system(u64 la, void* to, unsigned size) { return read_as(*this, la, to, size, system_table(*this)); }

@@ -125,12 +125,17 @@ def tables(lines):
 
 
 def meaning(value):
-    """What of an instruction's operands the decoder reads (cpu/include/cpu/def.hpp); everything else is for the reader."""
-    if not re.fullmatch(r'",?[A-Z][A-Za-z]*(,[A-Z1][A-Za-z]*)*"', value) or re.fullmatch('"[0-9A-F]{2}"', value):
-        return value
-    out = []
-    for o in value.strip('"').split(","):
-        out.append("vsib" if o.endswith("vsib") else "byte " * (o[:1] in "EMRG" and o.endswith("b")) + ("M" if o[:1] == "M" else "R" if o[:1] in ("R", "U", "N") else "H" if o[:1] in ("H", "B") else ""))
+    """What of an instruction's operands the decoder reads (cpu/pattern.cpp), and of its attributes what is a rule; everything else is for the reader and for speed."""
+    if not value.startswith('"'):
+        return sorted(set(re.sub(r"\battr::", "", value).split(" | ")) - {"0", "ends_block", "vmx_op"}) if re.fullmatch(r"(0|(attr::)?[a-z_0-9]+)( \| (attr::)?[a-z_0-9]+)*", value) else value
+    tokens = re.split("[, ]+", value.strip('"').strip(","))
+    if any(t and not re.fullmatch("[A-Za-z][A-Za-z0-9]*|1", t) for t in tokens) or re.fullmatch("[0-9A-F]{2}", tokens[0]):
+        return value   # an opcode
+    out = set()
+    for t in filter(None, tokens):
+        byte = len(t) == 2 and t[1] == "b"
+        out |= {"memory"} if t[0] == "M" else {"vvvv"} if t[0] in "HB" else {"register"} if t[0] in "RUN" and t[1:2].islower() else set()
+        out |= {"vsib"} if t == "Mvsib" else {"byte " + t[0]} if byte and t[0] in "EMRGZ" else set()
     return sorted(out)
 
 
