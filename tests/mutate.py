@@ -42,6 +42,11 @@ check("a row: dropped, its opcode, its flag, the value of the next one",
        ("row's value of the next row", '{"A", "0F 01 /2", "Ew", protected_only | ends_block, g},')} <= set(got), got)
 check("a row's name stays", all('"A"' in after or '"B"' in after or '"C"' in after or not after for _, after in got), got)
 
+table = '    {"A", "0F 01 /2", "Ob,AL", ends_block, f},\n    {"B", "0F 02 /r", "Ov,rAX", 0, f},\n    {"C", "0F 03 /r", "Gv, Mb", no64 | ends_block, f},'
+got = [after for kind, after in changes(table, "cpu/insn/x.cpp") if kind == "row's value of the next row"]
+check("operands and attributes change where that is a rule", '{"A", "0F 01 /2", "Ov,rAX", ends_block, f},' not in got and '{"A", "0F 01 /2", "Ob,AL", 0, f},' not in got and
+      {'{"B", "0F 02 /r", "Gv, Mb", 0, f},', '{"B", "0F 02 /r", "Ov,rAX", no64 | ends_block, f},', '{"C", "0F 03 /r", "Gv, Mb", ends_block, f},'} <= set(got), got)
+
 source = mutate.Source(ROOT)
 first, again, other = ([s for s, _ in zip(source.draw(seed), range(50))] for seed in (7, 7, 8))
 check("the same seed, the same changes", first == again and first != other)
