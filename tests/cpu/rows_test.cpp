@@ -173,6 +173,52 @@ TEST(rows_under_control, an_operand_that_is_not_there_is_a_page_fault) {   // an
   EXPECT_GT(faults, 300u);
 }
 
+/// SDM 1 "Specifying an Offset", "Addressing in 64-Bit Mode": every instruction with a memory operand finds it beyond 4 GiB, by base, by index and by both; with 67 it has 32 bits
+TEST(rows_under_control, addresses_have_64_bits_or_with_67_32) {
+  Everything m;
+  constexpr u64 kFar = 0x1'7003'0000;   // is kData; its lower half is nowhere
+  m.poke<u64>(TestMachine::kPml4 + 0x1000 + 8 * 5, 0x130000 | 7);
+  m.poke<u64>(0x130000 + 8 * (0x30000000 >> 21), 0x87);
+  unsigned reach = 0;
+  const auto look = [&](const Def& d, const Pattern& p, const Bytes& b) {
+    const std::size_t at = b.size() - (p.imm == Imm::ib) - p.vsib - 1;   // of ModRM
+    const auto run = [&](u64 base, u64 index, bool sib, bool narrow) {
+      m.fresh();
+      for (unsigned n = 0; n < 16; n += 1) m.cpu->r[n] = n == 4 ? TestMachine::kStack : 1;
+      m.cpu->r[3] = base, m.cpu->r[1] = index;
+      if (p.vsib) {
+        for (unsigned k = 0; k < 4; ++k) m.cpu->fpu.ymm[3][k] = ~u64{0}, m.cpu->fpu.ymm[5][k] = 0;
+      }
+      for (unsigned n = 0; n < 64; n += 8) m.poke<u64>(kData + n, 0x0101010101010101);
+      Bytes code = narrow ? Bytes{0x67} : Bytes{};
+      code.insert(code.end(), b.begin(), b.end());
+      const std::size_t modrm = at + narrow;
+      if (sib && !p.vsib) {
+        code[modrm] = static_cast<u8>((code[modrm] & 0x38) | 0x44);
+        code.insert(code.begin() + static_cast<std::ptrdiff_t>(modrm) + 1, {0x8b, 0x10});   // [rbx + rcx * 4 + 10h]
+      }
+      return m.outcome(code);
+    };
+    if (run(0x7003'0000, 0, false, false) != PF) return;   // it reads nothing
+    ++reach;
+    EXPECT_NE(run(kFar, 0, false, false), PF) << d.name << " \"" << d.opcode << "\"";
+    EXPECT_EQ(run(kFar, 0, false, true), PF) << d.name << " \"" << d.opcode << "\" with 67";
+    EXPECT_EQ(m.cpu->cr2, 0x7003'0000u) << d.name << " \"" << d.opcode << "\"";
+    if (p.vsib) return;
+    EXPECT_NE(run(kFar - 0x4000'0010, 0x1000'0000, true, false), PF) << d.name << " \"" << d.opcode << "\" with an index";
+    EXPECT_NE(run(0xffff'ffff'ffff'fff0, kFar / 4, true, false), PF) << d.name << " \"" << d.opcode << "\" with an index";
+    EXPECT_EQ(run(kFar - 0x4000'0010, 0x1000'0000, true, true), PF) << d.name << " \"" << d.opcode << "\" with an index and 67";
+    EXPECT_EQ(m.cpu->cr2, 0x7003'0000u) << d.name << " \"" << d.opcode << "\"";
+  };
+  for (auto part : {alu_rows(), move_rows(), shift_rows(), muldiv_rows(), bit_rows(), x87_rows(), mmx_rows(), sse_rows(), avx_rows(), crypto_rows()})
+    for (const Def& d : part) {
+      const Pattern p = parse_pattern(d);
+      if (p.imm != Imm::none && p.imm != Imm::ib) continue;
+      if (Bytes b = encoding(d, p, true); !b.empty()) look(d, p, b);
+    }
+  EXPECT_GT(reach, 500u);
+}
+
 // SDM 1: the figures of the formats in memory, 32 and 16 bits, protected mode, and real-address mode
 TEST(x87_environment, in_each_mode) {
   for (bool real : {false, true})
