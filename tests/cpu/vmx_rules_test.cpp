@@ -73,6 +73,10 @@ TEST(vmx_priority, of_faults_and_exits) {
 // SDM 3C "Priority of VM Exits" over what waits after VM entry
 TEST(vmx_priority, among_events_after_entry) {
   struct { const char* rule; void (*change)(M&); int reason; } rows[] = {
+      {"TPR below threshold before INIT", [](M& m) {
+         proc(m, proc_ctl::tpr_shadow), proc2(m, proc2_ctl::apic_access), m.set(F::APIC_ACCESS_ADDR, 0x67000), m.set(F::VIRTUAL_APIC_ADDR, 0x65000), m.set(F::TPR_THRESHOLD, 4);
+         m.poke<u8>(0x65080, 0x10), m.cpu->init_pending = true;
+       }, 43},
       {"INIT before debug traps", [](M& m) { m.cpu->init_pending = true; m.set(F::GUEST_PENDING_DBG_EXCEPTIONS, 0x4000); m.add(F::GUEST_RFLAGS, rflags::TF); }, 3},
       {"debug traps before the preemption timer", [](M& m) {
          m.set(F::GUEST_PENDING_DBG_EXCEPTIONS, 0x4000), m.add(F::GUEST_RFLAGS, rflags::TF), m.set(F::EXCEPTION_BITMAP, 2);

@@ -83,6 +83,53 @@ TEST(ScriptedDma, GoesWhereTheTablesSay) {
   EXPECT_EQ(m.unit().fault_record(0).reason(), vtd::fault::write_denied);
 }
 
+// VT-d "Root Table Address Register", "Caching Translation Information", "DMA Draining": what each write under way finds, step by step. What is cached counts until an invalidation
+// is done; from then on nothing arrives where the old tables said.
+TEST(ScriptedDma, TablesChangeWhileItWrites) {
+  constexpr u64 kRoot2 = 0x202000, kContext2 = 0x203000, kTable2 = 0x220000, kElsewhere = 0x140000, kThird = 0x150000;
+  constexpr u64 kDone = u64{1} << 63, kDrain = u64{3} << 48;
+  Looping m;
+  const auto tables = [&](u64 root, u64 context, u64 table, u64 domain, u64 to) {
+    m.poke(root, context | 1);
+    m.poke(context + 16 * (0x1d << 3), table | 1), m.poke(context + 16 * (0x1d << 3) + 8, domain << 8 | 2);
+    for (u64 level = 0; level < 3; ++level) m.poke(table + level * 0x1000, (table + (level + 1) * 0x1000) | 3);
+    m.poke(table + 0x3000 + 8 * (kTo >> 12), to | 3);
+  };
+  tables(kRoot, kContext, kTable, 1, kFrom);
+  tables(kRoot2, kContext2, kTable2, 2, kThird);
+  const auto invalidate_iotlb = [&](u64 what) {
+    m.unit().write(0x108, 8, kDone | kDrain | what);
+    EXPECT_FALSE(m.unit().read(0x108, 8) & kDone) << "done, and drained";
+  };
+  const struct { const char* what; u64 arrives; } kSteps[] = {
+      {"translation is enabled", kFrom}, {"a leaf is changed: cached", kFrom}, {"the domain is invalidated", kElsewhere}, {"a new root table: the context entry is cached", kElsewhere},
+      {"contexts are invalidated: another domain", kThird}, {"translation is switched off", kTo}, {"and on again", kThird}, {"the old root table comes back", kThird},
+      {"contexts are invalidated; the old domain's translations are still good", kElsewhere}, {"the context entry goes: cached", kElsewhere}, {"it is invalidated", 0}};
+  u64 until = 20001;
+  for (unsigned n = 0; n < std::size(kSteps); ++n) {
+    SCOPED_TRACE(kSteps[n].what);
+    switch (n) {
+      case 0: m.enable(); break;
+      case 1: m.poke(kTable + 0x3000 + 8 * (kTo >> 12), kElsewhere | 3); break;
+      case 2: invalidate_iotlb(u64{2} << 60 | u64{1} << 32); break;
+      case 3: m.unit().write(0x020, 8, kRoot2), m.unit().write(0x018, 4, (m.unit().read(0x01c, 4) & ~u64{1 << 30}) | 1 << 30); break;
+      case 4: m.unit().write(0x028, 8, kDone | u64{1} << 61); break;
+      case 5: m.unit().write(0x018, 4, 0); break;
+      case 6: m.unit().write(0x018, 4, u32{1} << 31); break;
+      case 7: m.unit().write(0x020, 8, kRoot), m.unit().write(0x018, 4, (m.unit().read(0x01c, 4) & ~u64{1 << 30}) | 1 << 30); break;
+      case 8: m.unit().write(0x028, 8, kDone | u64{1} << 61); break;
+      case 9: m.poke(kContext + 16 * (0x1d << 3), kTable); break;
+      case 10: m.unit().write(0x028, 8, kDone | u64{3} << 61 | u64{0x1d << 3} << 16 | 1); break;
+    }
+    for (u64 at : {kTo, kFrom, kElsewhere, kThird}) m.poke(at, 0);
+    m.machine.run(until);
+    until += 10000;
+    for (u64 at : {kTo, kFrom, kElsewhere, kThird}) EXPECT_EQ(m.machine.memory().peek64(Hpa{at}), at == kSteps[n].arrives ? kWritten : 0) << std::hex << at;
+    EXPECT_EQ(m.unit().statistics().faults, n == 10 ? 1u : 0u);
+  }
+  EXPECT_EQ(m.unit().fault_record(0).reason(), vtd::fault::context_not_present);
+}
+
 TEST(ScriptedDma, ACheckpointedRunGoesOnAsTheOneThatNeverStopped) {
   const std::string file = testing::TempDir() + "vitrine-scripted-dma.ckpt";
   Looping a, b;
