@@ -682,6 +682,11 @@ TEST(apic_rules, its_page_takes_aligned_words) {   // SDM 3A "Local APIC Registe
   EXPECT_EQ(w, 0x14);
   ASSERT_TRUE(m.cpu->load_at(0x400030, q));
   EXPECT_EQ(q, 0x60014u);
+  const u8 of_svr[] = {0xff, 0x01, 0, 0};   // each byte of a register is its part
+  for (u64 n = 0; n < 4; ++n) {
+    ASSERT_TRUE(m.cpu->load_at(0x4000f0 + n, b));
+    EXPECT_EQ(b, of_svr[n]) << n;
+  }
   EXPECT_EQ(m.mmio_reads + m.mmio_writes, 0u);
   m.cpu->careful = false;
 }

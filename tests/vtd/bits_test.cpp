@@ -426,6 +426,16 @@ TEST(vtd_registers, parts_are_read_at_every_place) {   // narrower reads give th
   EXPECT_EQ(m.r64(0x20), 0u);
 }
 
+TEST(vtd_registers, a_write_has_as_many_bits_as_its_size) {   // whatever else the access's value holds: nothing beyond is written or told
+  Machine m;
+  for (u64 at : {0x20, 0x24, 0x38}) {
+    m.unit.write(at, 4, 0xffff'ffff'8000'0000);
+    EXPECT_EQ(m.out.log.back().kind, EventKind::vtd_register);
+    EXPECT_EQ(m.out.log.back().c, 0x8000'0000u) << at;
+  }
+  EXPECT_EQ(m.r32(0x3c), 0u);
+}
+
 TEST(vtd_dma, the_interrupt_range_is_one_mib) {   // VT-d "Handling Requests to Interrupt Address Range": 0xFEEx_xxxx
   Machine m;
   m.tables();
