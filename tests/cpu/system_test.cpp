@@ -226,6 +226,26 @@ TEST(smap, clac_and_stac_are_ud_outside_cpl_0) {
   EXPECT_EQ(m.run({0x0f, 0x01, 0xca}), UD);
 }
 
+TEST(smap, clac_and_stac_are_in_every_protected_mode) {
+  TestMachine m(Mode::protected32);
+  EXPECT_EQ(m.run({0x0f, 0x01, 0xcb}), -1);
+  EXPECT_TRUE(m.cpu->flags & rflags::AC);
+  EXPECT_EQ(m.run({0x0f, 0x01, 0xca}), -1);
+  EXPECT_FALSE(m.cpu->flags & rflags::AC);
+}
+
+/// SDM 2: the system instructions that other modes than 64-bit have, and those that they have not
+TEST(modes, of_system_instructions) {
+  for (u8 last : {0xc8, 0xc9, 0xca, 0xcb, 0xd0, 0xd1, 0xf8, 0xf9}) {   // MONITOR, MWAIT, CLAC, STAC, XGETBV, XSETBV, SWAPGS, RDTSCP
+    TestMachine m(Mode::protected32, {"+monitor"});
+    m.cpu->cr4 |= cr4::OSXSAVE;
+    m.cpu->msr.misc_enable |= 1u << 18;
+    m.cpu->update();
+    m.cpu->r[0] = 1, m.cpu->r[1] = m.cpu->r[2] = 0;
+    EXPECT_EQ(m.run({0x0f, 0x01, last}), last == 0xf8 ? UD : -1) << int{last};
+  }
+}
+
 TEST(fsgsbase, needs_cr4_and_canonical_values) {
   TestMachine m;
   EXPECT_EQ(m.run({0xf3, 0x48, 0x0f, 0xae, 0xc0}), UD);
