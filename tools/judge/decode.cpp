@@ -56,10 +56,19 @@ constexpr Exception kExceptions[] = {
     {"PREFETCHW", "NOP PREFETCH PREFETCHWT1", "0F 0D is a hint in all its forms"},
 };
 
+bool same_name(const std::string& ours, const std::string& zydis);
+/// Has the model this instruction in some form?
+bool have(const std::string& zydis) {
+  static std::map<std::string, bool> known;
+  const auto [it, fresh] = known.emplace(zydis, false);
+  if (fresh) for (auto& d : cpu::all_rows()) it->second |= same_name(d.name, zydis);
+  return it->second;
+}
+
 const char* explain(const std::string& ours, const std::string& zydis, const ZydisDecodedInstruction* z) {
   for (const Exception& e : kExceptions)
     if (*e.ours && listed(e.ours, ours) && (e.zydis == kAny || listed(e.zydis, zydis.empty() ? "-" : zydis))) return e.why;
-  if (!ours.empty() || !z) return nullptr;
+  if (!ours.empty() || !z || have(zydis)) return nullptr;
   switch (z->meta.isa_set) {
     case ZYDIS_ISA_SET_AMD: case ZYDIS_ISA_SET_AMD3DNOW: case ZYDIS_ISA_SET_AMD_INVLPGB: case ZYDIS_ISA_SET_SSE4A: case ZYDIS_ISA_SET_SVM: case ZYDIS_ISA_SET_XOP:
     case ZYDIS_ISA_SET_FMA4: case ZYDIS_ISA_SET_TBM: case ZYDIS_ISA_SET_CLZERO: case ZYDIS_ISA_SET_MCOMMIT: case ZYDIS_ISA_SET_RDPRU: case ZYDIS_ISA_SET_SNP: case ZYDIS_ISA_SET_MONITORX:
