@@ -175,6 +175,11 @@ int main_checked(int argc, char** argv) {
   a = app.add_subcommand("stat", "What a run counted: VM exits by reason, VT-d, absent addresses, speed");
   a->add_option("RUN", stat_o.run, "Run directory")->required();
   a->add_flag("--json", stat_o.json, "One JSON object");
+  a->add_option("--by", stat_o.by, "Cycles of a run with a timing model, by making it once more: function (sampled), phase (exact, between the moments of --phase)")
+      ->type_name("function|phase");
+  a->add_option("--phase", stat_o.phases, "A moment at which a phase begins: step number, 37%, console:'text', exit#N, entry#N, sym:NAME[#n]")->type_name("T")->allow_extra_args(false);
+  a->add_option("--every", stat_o.every, "Cycles between two samples of --by function (default 20000)")->type_name("N");
+  a->add_flag("--folded", stat_o.folded, "--by function as lines CONTEXT;FUNCTION CYCLES, for flame graphs");
   verb_action(*a, stat_o, result, stat);
 
   MemoryOptions memory_o;

@@ -170,8 +170,9 @@ json manifest_start(const RunOptions& o, const Prepared& p) {
   j["guest"] = {{"format", p.image.kernel_kind}, {"hypervisor", hv::kind_name(p.kernel.kind)}};
   if (!p.kernel.build_id.empty()) j["guest"]["build_id"] = p.kernel.build_id;
   if (p.symbols) j["guest"]["symbols"] = p.symbols->file();
-  j["clock"] = {{"model", fw::model_name(p.platform.timing.model)}, {"steps_per_virtual_second", emu::kCyclesPerSecond}, {"tsc_hz", p.platform.cpu.tsc_hz}};
-  if (p.platform.timing.model != timing::Model::flat) j["clock"]["profile"] = p.platform.timing.profile.name;
+  j["clock"] = {{"model", fw::model_name(p.platform.timing.model)}, {"tsc_hz", p.platform.cpu.tsc_hz}};
+  if (p.platform.timing.model == timing::Model::flat) j["clock"]["steps_per_virtual_second"] = emu::kCyclesPerSecond;
+  else j["clock"]["profile"] = p.platform.timing.profile.name;
   j["steps"] = 0;
   j["cycles"] = 0;
   j["retired"] = 0;

@@ -9,6 +9,7 @@
 
 #include "cpu/timing/stack.hpp"
 #include "saved.hpp"
+#include "stat_cycles.hpp"
 #include "text.hpp"
 #include "verbs.hpp"
 
@@ -67,6 +68,8 @@ std::string cycles(const json& timing) {
 int stat(const StatOptions& o) {
   const Saved saved(o.run);
   saved.end_only("stat");
+  if (!o.by.empty()) return stat_cycles(saved, o);
+  if (!o.phases.empty() || o.folded) throw UsageError("--phase, --folded: go with --by");
   const json& m = saved.manifest();
   if (o.json) {
     json j{{"schema", "vitrine.stat/1"}, {"run", saved.path()}};

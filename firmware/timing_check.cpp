@@ -93,6 +93,7 @@ void check_profile(const timing::Profile& p, const ProfileFail& fail) {
   c.ports("core.ports_store_address", p.ports_store_address);
   c.ports("core.ports_store_data", p.ports_store_data);
   c.latency("core.forward", p.forward);
+  c.latency("core.forward_blocked", p.forward_blocked);
   c.between("core.string_bytes_per_cycle", p.string_bytes_per_cycle, 1, 4096);
 
   for (auto [field, value] : {std::pair{"interrupt", p.interrupt}, {"exception", p.exception}, {"vm_entry", p.vm_entry}, {"vm_exit", p.vm_exit},

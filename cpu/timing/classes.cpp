@@ -117,7 +117,8 @@ constexpr Names kNames[] = {
     {vec_add, "PADDB PADDW PADDD PADDQ PADDSB PADDSW PADDUSB PADDUSW PSUBB PSUBW PSUBD PSUBQ PSUBSB PSUBSW PSUBUSB PSUBUSW PAVGB PAVGW PMINUB PMAXUB "
               "PMINSW PMAXSW PMINSB PMINSD PMINUW PMINUD PMAXSB PMAXSD PMAXUW PMAXUD PABSB PABSW PABSD PSIGNB PSIGNW PSIGND"},
     {vec_cmp, "PCMPEQB PCMPEQW PCMPEQD PCMPEQQ PCMPGTB PCMPGTW PCMPGTD PCMPGTQ"},
-    {vec_mul, "PMULLW PMULHW PMULHUW PMULUDQ PMADDWD PMADDUBSW PMULHRSW PMULDQ PMULLD"},
+    {vec_mul, "PMULLW PMULHW PMULHUW PMULUDQ PMADDWD PMADDUBSW PMULHRSW PMULDQ"},
+    {vec_mul32, "PMULLD"},
     {vec_shift, "PSRLW PSRLD PSRLQ PSRAW PSRAD PSLLW PSLLD PSLLQ PSRLVD PSRLVQ PSRAVD PSLLVD PSLLVQ"},
     {vec_sad, "PSADBW MPSADBW PHMINPOSUW PHADDW PHADDD PHADDSW PHSUBW PHSUBD PHSUBSW"},
     {vec_shuffle, "PUNPCKLBW PUNPCKLWD PUNPCKLDQ PUNPCKLQDQ PUNPCKHBW PUNPCKHWD PUNPCKHDQ PUNPCKHQDQ PACKSSWB PACKSSDW PACKUSWB PACKUSDW PSHUFB PSHUFW "
@@ -201,7 +202,11 @@ bool locks(const Insn& i) { return i.lock() || (i.mem() && class_of(i.row, true)
 
 OpClass class_of(const Insn& i) {
   const OpClass op = class_of(i.row, i.mem());
-  if (op == lea) return three_part_lea(i) ? lea_slow : lea;
+  if (op == lea) {
+    const bool scaled = i.index != kZeroReg && i.scale();
+    return three_part_lea(i) ? scaled ? lea_slow_scaled : lea_slow : scaled ? lea_scaled : lea;
+  }
+  if (op == bswap && i.osz() == 2) return bswap64;
   if (op == div32 && i.osz() == 2) return div64;
   if (op == move && i.osz() == 0) return alu;   // 16 bits are merged into the register
   if (op == xchg && is_nop_90(i)) return nop;

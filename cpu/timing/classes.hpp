@@ -12,7 +12,7 @@ namespace vt::cpu {
 timing::OpClass class_of(const Def& row, bool memory);
 /// The same from a table.
 timing::OpClass class_of(u16 row, bool memory);
-/// With what only the decoded instruction tells: `lea_slow` for three_part_lea(), `div64` for a 64-bit division, `alu` for a move
+/// With what only the decoded instruction tells: `lea_slow` for three_part_lea(), the scaled ones, `div64` for a 64-bit division, `alu` for a move
 /// of 16 bits, `nop` for 90.
 timing::OpClass class_of(const Insn& i);
 

@@ -55,7 +55,7 @@ u64 Scoreboard::dispatch(unsigned slots) {
   return front_;
 }
 
-/// The first cycle from `ready` on in which one of these ports is free.
+/// The first cycle from `ready` on in which one of these ports is free, for as long as it takes.
 u64 Scoreboard::port(u16 mask, u64 ready, unsigned busy) {
   const u64 from = std::max(ready, base_), end = base_ + kAhead;
   if (!mask) return from;
@@ -63,10 +63,16 @@ u64 Scoreboard::port(u16 mask, u64 ready, unsigned busy) {
   const bool known = full.mask == mask && full.from <= from && from < full.to;
   u64 at = known ? full.to : from;
   while (at < end && !(mask & ~taken_[at % kAhead])) ++at;
-  if (at >= end) return std::max(from, end);   // so far ahead that nobody competes
   full = {known ? full.from : from, at, mask};
-  const u16 free = static_cast<u16>(mask & ~taken_[at % kAhead]), which = static_cast<u16>(free & -free);
-  for (u64 c = at; busy && c < end; --busy, ++c) taken_[c % kAhead] |= which;
+  u16 free = 0;
+  for (; at + busy <= end; ++at) {
+    free = static_cast<u16>(mask & ~taken_[at % kAhead]);
+    for (unsigned n = 1; n < busy && free; ++n) free = static_cast<u16>(free & ~taken_[(at + n) % kAhead]);
+    if (free) break;
+  }
+  if (!free) return std::max(from, end);   // so far ahead that nobody competes
+  const u16 which = static_cast<u16>(free & -free);
+  for (u64 c = at; c < at + busy; ++c) taken_[c % kAhead] |= which;
   return at;
 }
 
@@ -85,37 +91,45 @@ u64 Scoreboard::address_ready(const Insn& i, const TimedAccess& a) const {
 }
 
 /// When the loaded value is there.
-u64 Scoreboard::load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready, bool locked) {
-  using enum TimedAccess::At;
+u64 Scoreboard::load(const TimedAccess& a, const Operand& o, u64 ready, bool locked) {
   u64& entry = loads_[load_at_];
   load_at_ = load_at_ + 1 == loads_.size() ? 0 : load_at_ + 1;
   ready = std::max({ready, memory_free_, entry});
-  const Store& s = forward_[o.la >> 3 & (kStores - 1)];
-  if (!locked && s.la <= o.la && o.la + a.size <= s.la + s.size && s.ready + p_.rob > front_) {
-    const bool stack = (a.at == push || a.at == pop) && s.stack;
-    const bool same = stack || (a.at == operand && !s.stack && s.base == i.rm && s.index == i.index && s.disp == i.disp && i.rm < 18 && s.version == version_[i.rm]);
-    if (p_.rename_memory && same && s.size == a.size) return entry = std::max(s.ready, ready);
-    return entry = std::max(port(static_cast<u16>(p_.ports_load), ready, 1), s.ready) + p_.forward;
-  }
-  const u64 start = port(static_cast<u16>(p_.ports_load), ready, 1);
+  const u64 last = o.la + a.size - 1;
+  if (!locked)
+    for (const u64 word : {o.la >> 3, last >> 3}) {
+      const Store& s = forward_[word & (kStores - 1)];
+      if (s.la <= last && o.la < s.la + s.size && s.left > ready && s.ready + p_.rob > front_)   // still in its buffer
+        return entry = forwarded(a, o, s, ready);
+    }
+  u64 start = port(static_cast<u16>(p_.ports_load), ready, 1);
+  if (o.la >> 6 != last >> 6) start = port(static_cast<u16>(p_.ports_load), start, 2);   // a second access, with the port to itself meanwhile
   const u64 done = start + (o.l.memory ? o.l.memory : p_.l1d.latency) + o.l.others();
   blame(o.l, done);
   return entry = done;
 }
 
+/// A load of something that a recent store has written.
+u64 Scoreboard::forwarded(const TimedAccess& a, const Operand& o, const Store& s, u64 ready) {
+  if (o.la < s.la || o.la + a.size > s.la + s.size)   // more than it has: when that is in the cache, and from there
+    return port(static_cast<u16>(p_.ports_load), std::max(ready, s.left), 1) + p_.forward_blocked;
+  if (p_.rename_memory && o.la == s.la && a.size <= 8 && (o.la & 63) + a.size <= 64) return std::max(s.ready, ready);
+  return std::max(port(static_cast<u16>(p_.ports_load), ready, 1), s.ready) + p_.forward;
+}
+
 void Scoreboard::store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready) {
-  using enum TimedAccess::At;
   u64& entry = stores_[store_at_];
   store_at_ = store_at_ + 1 == stores_.size() ? 0 : store_at_ + 1;
+  if (entry > front_) front_ = entry, front_slot_ = 0;   // the buffer is full
   port(static_cast<u16>(p_.ports_store_address), address_ready(i, a), 1);
-  const u64 sent = std::max(port(static_cast<u16>(p_.ports_store_data), ready, 1), entry);
-  // It leaves the buffer in order, a line's miss later.
-  drained_ = std::max(drained_ + 1, sent + o.l.others()) + (o.l.memory > p_.l2.latency ? (o.l.memory - p_.l2.latency) / 4 : 0);
-  entry = drained_;
+  const u64 sent = port(static_cast<u16>(p_.ports_store_data), ready, 1);
+  // It leaves the buffer in order: two to the same line in a cycle, or one; a line's miss later.
+  const u64 line = o.la >> 6, last = (o.la + a.size - 1) >> 6;
+  drained_ = std::max(drained_ + (line != last ? 4 : line == drained_line_ ? 1 : 2), 2 * (sent + o.l.others())) + (o.l.memory > p_.l2.latency ? (o.l.memory - p_.l2.latency) / 2 : 0);
+  drained_line_ = last;
+  entry = (drained_ + 1) / 2;
   blame(o.l, entry);
-  Store s{o.la, ready, 0, i.disp, a.size, i.rm, i.index, a.at == push || a.at == pop};
-  if (i.rm < 18) s.version = version_[i.rm];
-  forward_[o.la >> 3 & (kStores - 1)] = s;
+  forward_[o.la >> 3 & (kStores - 1)] = {.la = o.la, .ready = ready, .left = entry, .size = a.size};
 }
 
 u64 Scoreboard::settle(u64 done, unsigned slots) {
@@ -190,11 +204,12 @@ u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operand
   for (unsigned n = 0; n < x.sources; ++n) ready = std::max(ready, ready_[x.source[n]]);
   // The operation waits for what it loads.
   for (unsigned n = 0; n < x.accesses; ++n)
-    if (x.access[n].read) ready = std::max(ready, load(i, x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n])), x.lock));
+    if (x.access[n].read) ready = std::max(ready, load(x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n])), x.lock));
   u64 done = ready;
   if (op.ports && !x.eliminated) {
-    for (unsigned n = 1; n < op.uops && n < 4 && !serial; ++n) port(op.ports, ready, 1);
-    done = port(op.ports, ready, op.busy) + op.latency;
+    const u64 issued = port(op.ports, ready, op.busy);
+    done = issued + op.latency;
+    for (unsigned n = 1; n < op.uops && n < 4 && !serial; ++n) port(op.ports, issued, 1);
   } else if (!x.eliminated) {
     done = ready + op.latency;
   }
@@ -204,10 +219,7 @@ u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operand
   }
   for (unsigned n = 0; n < x.accesses; ++n)
     if (x.access[n].written) store(i, x.access[n], operands[n], done);
-  for (unsigned n = 0; n < x.results; ++n) {
-    ready_[x.result[n]] = done;
-    if (x.result[n] < 16) ++version_[x.result[n]];
-  }
+  for (unsigned n = 0; n < x.results; ++n) ready_[x.result[n]] = done;
   if (serial) front_ = std::max(front_, done), front_slot_ = 0, memory_free_ = std::max(memory_free_, done);
   if (x.kind == TimedKind::branch) {
     if (mispredicted) {
@@ -223,7 +235,7 @@ u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operand
 
 void Scoreboard::state(Ar& a) {
   const std::size_t sizes[] = {rob_.size(), loads_.size(), stores_.size()};
-  a(string_from_, string_ticks_, string_misses_, front_, retire_, last_done_, memory_free_, base_, front_slot_, retire_slot_, rob_at_, load_at_, store_at_, drained_, fusible_, ready_, version_, taken_, rob_, loads_,
+  a(string_from_, string_ticks_, string_misses_, front_, retire_, last_done_, memory_free_, base_, front_slot_, retire_slot_, rob_at_, load_at_, store_at_, drained_, drained_line_, fusible_, ready_, taken_, rob_, loads_,
     stores_, forward_, due_, dues_);
   if (!a.loading()) return;
   full_ = {};

@@ -25,21 +25,18 @@ class Scoreboard {
   void state(Ar& a);
 
  private:
-  static constexpr unsigned kAhead = 1024, kStores = 64, kMostSlots = 32;   ///< microcode beyond that is in its latency
+  static constexpr unsigned kAhead = 8192, kStores = 64, kMostSlots = 32;   ///< microcode beyond that is in its latency
   struct Store {
-    u64 la = ~u64{0}, ready = 0;
-    u32 version = 0;
-    i32 disp = 0;
+    u64 la = ~u64{0}, ready = 0, left = 0;   ///< left: the cycle in which it is in the cache
     u16 size = 0;
-    u8 base = 0, index = 0;
-    bool stack = false;
-    void state(Ar& a) { a(la, ready, version, disp, size, base, index, stack); }
+    void state(Ar& a) { a(la, ready, left, size); }
   };
   struct Due { u64 cycles = 0, until = 0; void state(Ar& a) { a(cycles, until); } };
   u64 dispatch(unsigned slots);
   u64 port(u16 mask, u64 ready, unsigned busy);
-  u64 load(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready, bool locked);
+  u64 load(const TimedAccess& a, const Operand& o, u64 ready, bool locked);
   void store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready);
+  u64 forwarded(const TimedAccess& a, const Operand& o, const Store& s, u64 ready);
   u64 address_ready(const Insn& i, const TimedAccess& a) const;
   void blame(Cause c, u64 cycles, u64 until);
   void blame(const AccessCost& l, u64 until);
@@ -49,11 +46,10 @@ class Scoreboard {
   std::array<u64, 32> slot_ticks_{};            ///< of a cycle, when so many of its retirement slots are taken
   u64 front_ = 0, retire_ = 0, last_done_ = 0, memory_free_ = 0, base_ = 0;
   u64 string_from_ = 0, string_ticks_ = 0, string_misses_ = 0;
-  u64 drained_ = 0;                             ///< the last store has left its buffer
+  u64 drained_ = 0, drained_line_ = 0;          ///< the last store has left its buffer, in half cycles; its line
   u32 front_slot_ = 0, retire_slot_ = 0, rob_at_ = 0, load_at_ = 0, store_at_ = 0;
   bool fusible_ = false;                        ///< the instruction before may fuse with a conditional branch
   std::array<u64, slot::count> ready_{};
-  std::array<u32, 18> version_{};
   std::array<u16, kAhead> taken_{};             ///< of cycle c, from `base_` on, at c % kAhead: the ports that are taken
   std::vector<u64> rob_, loads_, stores_;       ///< when the entry becomes free, in a ring
   std::array<Store, kStores> forward_{};

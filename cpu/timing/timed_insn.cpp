@@ -59,18 +59,20 @@ u16 element(const Def& d, const Insn& i) {
 bool keeps_to_registers(OpClass c) {
   using enum OpClass;
   switch (c) {
-    case nop: case move: case alu: case lea: case lea_slow: case cmov: case setcc: case adc: case shift: case shift_cl: case rotate_carry: case shift_double:
-    case bswap: case xchg: case bit_test: case bit_scan: case popcnt: case mul: case mul64: case div32: case div64: case div8: case bmi: case pdep: case crc32:
+    case nop: case move: case alu: case lea: case lea_scaled: case lea_slow: case lea_slow_scaled: case cmov: case setcc: case adc: case shift: case shift_cl: case rotate_carry: case shift_double:
+    case bswap: case bswap64: case xchg: case bit_test: case bit_scan: case popcnt: case mul: case mul64: case div32: case div64: case div8: case bmi: case pdep: case crc32:
     case fp_move: case fp_add: case fp_mul: case fp_div_s: case fp_div_d: case fp_sqrt_s: case fp_sqrt_d: case fp_fma: case fp_cmp: case fp_convert:
-    case fp_round: case fp_hadd: case fp_approx: case vec_move: case vec_logic: case vec_add: case vec_mul: case vec_shift: case vec_shuffle: case vec_blend:
+    case fp_round: case fp_hadd: case fp_approx: case vec_move: case vec_logic: case vec_add: case vec_mul: case vec_mul32: case vec_shift: case vec_shuffle: case vec_blend:
     case vec_cmp: case vec_movmsk: case vec_extract: case vec_insert: case vec_sad: case aes: case pclmul: case sha:
       return true;
     default: return false;
   }
 }
 
+bool is_lea(OpClass c) { return c == OpClass::lea || c == OpClass::lea_scaled || c == OpClass::lea_slow || c == OpClass::lea_slow_scaled; }
+
 bool untouched(OpClass c) {   // a memory operand that only names an address
-  return c == OpClass::lea || c == OpClass::lea_slow || c == OpClass::nop || c == OpClass::invlpg || c == OpClass::clflush;
+  return is_lea(c) || c == OpClass::nop || c == OpClass::invlpg || c == OpClass::clflush;
 }
 
 /// The scoreboard's register of a role; -1: none. The x87 stack is one chain.
@@ -107,14 +109,26 @@ bool zeroes(const Insn& i) {
   return false;
 }
 
+/// One register and a small constant: ADD, SUB, INC, DEC, or LEA with a displacement. Rename keeps the sum.
+bool adds_constant(const Insn& i, OpClass op) {
+  constexpr i64 kSmall = 1024;
+  if (i.osz() == 0) return false;
+  if (op == OpClass::lea) return i.rm < 16 && i.index == kZeroReg && i.disp > -kSmall && i.disp < kSmall;
+  if (op != OpClass::alu || i.mem()) return false;
+  const Def& d = all_rows()[i.row];
+  const std::string_view name = d.name, operands = d.operands;
+  if (name == "INC" || name == "DEC") return operands == "Ev" || operands == "Zv" || operands == "Gv";
+  return (name == "ADD" || name == "SUB") && (operands == "Ev,Iz" || operands == "Ev,Ib" || operands == "rAX,Iz") && i.imm > -kSmall && i.imm < kSmall;
+}
+
 void registers(TimedInsn& x, const Insn& i, const Roles& roles, const timing::Profile& p) {
   for (unsigned n = 0; n < x.accesses; ++n) {
     x.modifies |= x.access[n].read && x.access[n].written;
     x.stack_engine |= x.access[n].at == TimedAccess::At::push || x.access[n].at == TimedAccess::At::pop;
   }
   const bool idiom = p.eliminate_zero_idioms && zeroes(i);
-  x.eliminated = idiom || (x.op == OpClass::move && p.eliminate_moves && !i.mem() && i.osz() >= 1);
-  if (i.mem() && (x.op == OpClass::lea || x.op == OpClass::lea_slow))
+  x.eliminated = idiom || (p.eliminate_constants && adds_constant(i, x.op)) || (x.op == OpClass::move && p.eliminate_moves && !i.mem() && i.osz() >= 1);
+  if (i.mem() && is_lea(x.op))
     for (u8 n : {i.rm, i.index}) if (n < 16) x.source[x.sources++] = n;
   for (const Role& r : roles) {
     const int n = slot_of(i, r);

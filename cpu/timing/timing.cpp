@@ -106,8 +106,7 @@ void Timing::translate(u64 la, bool fetch, AccessCost& cost) {
   const TimingTlbs::Hit hit = tlbs_.find(tags_, la, fetch);
   if (VT_LIKELY(hit == TimingTlbs::Hit::first)) return;
   const auto forget_displaced = [&] {
-    if (const TlbKey gone = tlbs_.displaced(); gone.page)
-      (fetch ? caches_.recent_code() : caches_.recent()).drop_page(TimingTlbs::page(gone), TimingTlbs::shift(gone));
+    if (const TimingTlbs::Displaced d = tlbs_.displaced(); d.shift) (fetch ? caches_.recent_code() : caches_.recent()).drop_set_of_page(d.page, d.shift, d.mask);
   };
   cost.tlb += t_.profile.stlb_hit;
   if (hit == TimingTlbs::Hit::second) return forget_displaced();

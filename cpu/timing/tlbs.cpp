@@ -20,16 +20,23 @@ TimingTlbs::TimingTlbs(const timing::Profile& p)
       nested_(full(p.nested_entries)) {}
 
 void TimingTlbs::enter_first(const TlbKey& k, unsigned shift, bool fetch) {
-  if (fetch) return void(displaced_ = enter(shift == 12 ? itlb_4k_ : itlb_2m_, k));
   // Without an array for 1 GiB pages they go where those of 2 MiB do.
-  displaced_ = enter(shift == 12 ? dtlb_4k_ : shift == 30 && !dtlb_1g_.none() ? dtlb_1g_ : dtlb_2m_, k);
-  if (displaced_.page)
-    for (u64& r : recent_) r = r && (r - 1) >> (TimingTlbs::shift(displaced_) - kPageShift) == TimingTlbs::page(displaced_) ? 0 : r;
+  LruSets<TlbKey>& t = fetch ? (shift == 12 ? itlb_4k_ : itlb_2m_) : shift == 12 ? dtlb_4k_ : shift == 30 && !dtlb_1g_.none() ? dtlb_1g_ : dtlb_2m_;
+  const TlbKey gone = enter(t, k);
+  if (!gone.page) return;
+  const Displaced& d = displaced_ = {gone.page & ~(u64{63} << 58), t.sets() - 1, static_cast<unsigned>(gone.page >> 58)};
+  if (fetch) return;
+  for (u64& r : recent_) r = r && (((r - 1) >> (d.shift - kPageShift) ^ d.page) & d.mask) == 0 ? 0 : r;
 }
 
 TimingTlbs::Hit TimingTlbs::find(const TlbContext& c, u64 la, bool fetch) {
-  const u64 small = key(la, 12), large = key(la, 21), huge = key(la, 30);
+  const Hit hit = look(c, la, fetch);
   if (!fetch) recent_[la >> kPageShift & (kRecent - 1)] = (la >> kPageShift) + 1;   // or will be, when the walk is done
+  return hit;
+}
+
+TimingTlbs::Hit TimingTlbs::look(const TlbContext& c, u64 la, bool fetch) {
+  const u64 small = key(la, 12), large = key(la, 21), huge = key(la, 30);
   if (use(fetch ? itlb_4k_ : dtlb_4k_, small, c) || use(fetch ? itlb_2m_ : dtlb_2m_, large, c)) return Hit::first;
   if (use(fetch ? itlb_2m_ : dtlb_1g_.none() ? dtlb_2m_ : dtlb_1g_, huge, c)) return Hit::first;
   const auto second = [&](LruSets<TlbKey>& t, u64 page, unsigned shift) {

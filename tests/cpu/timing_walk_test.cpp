@@ -228,7 +228,7 @@ TEST(timing_cache, recent_lines_are_hits_that_change_nothing) {
   EXPECT_FALSE(caches.recent().has((u64{0x7f0000} << 24) + 60, 8, false)) << "two lines are two looks";
 }
 
-TEST(timing_tlb, a_page_that_makes_room_is_told_of_and_is_not_recent_any_more) {
+TEST(timing_tlb, a_page_that_makes_room_is_told_of_and_its_set_is_not_recent_any_more) {
   const timing::Profile p = shape();
   TimingTlbs t(p);
   const TlbContext c{0, 1, 2};
@@ -236,17 +236,17 @@ TEST(timing_tlb, a_page_that_makes_room_is_told_of_and_is_not_recent_any_more) {
   for (u64 n = 0; n < p.dtlb_4k.ways; ++n) {
     EXPECT_EQ(t.find(c, n * sets << 12, false), TimingTlbs::Hit::none);
     t.fill(c, n * sets << 12, 12, false, false);
-    EXPECT_EQ(t.displaced().page, 0u);
+    EXPECT_EQ(t.displaced().shift, 0u);
     EXPECT_TRUE(t.recent(n * sets << 12));
   }
   const u64 next = p.dtlb_4k.ways * sets << 12;
   (void)t.find(c, next, false);
   t.fill(c, next, 12, false, false);
-  const TlbKey gone = t.displaced();
-  EXPECT_EQ(TimingTlbs::shift(gone), 12u);
-  EXPECT_EQ(TimingTlbs::page(gone), 0u);
-  EXPECT_FALSE(t.recent(0));
-  EXPECT_TRUE(t.recent(next));
+  const TimingTlbs::Displaced gone = t.displaced();
+  EXPECT_EQ(gone.shift, 12u);
+  EXPECT_EQ(gone.page, 0u);
+  EXPECT_EQ(gone.mask, sets - 1);
+  for (u64 n = 0; n < p.dtlb_4k.ways; ++n) EXPECT_FALSE(t.recent(n * sets << 12)) << "one of these goes next: " << n;
   EXPECT_EQ(t.find(c, 0, false), TimingTlbs::Hit::second);
 }
 

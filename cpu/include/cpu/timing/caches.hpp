@@ -66,8 +66,9 @@ class RecentLines {
   /// The line of the last `follow` is this one.
   void name(u64 la, bool write) { *fresh_ = la >> 6 << 2 | (write ? 3 : 1); }
   void drop_set_of(u64 line) { sets_[line & mask_] = {}; }
-  void drop_page(u64 page, unsigned shift) {   ///< page: linear address >> shift
-    const auto on = [&](u64 l) { return l >> (shift - 4) == page; };
+  /// Those on pages of the same set of the TLB as this one (linear address >> shift): which of them goes next, only looking tells.
+  void drop_set_of_page(u64 page, unsigned shift, u64 mask) {
+    const auto on = [&](u64 l) { return ((l >> (shift - 4) ^ page) & mask) == 0; };
     for (Pair& p : sets_) p = {on(p.first) ? 0 : p.first, on(p.second) ? 0 : p.second};
   }
   void drop_all() { sets_ = {}; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// Sets of keys, each kept in order of use: the first is the one used last, the last one goes. What caches, TLBs and predictors are made of. A
-/// use of the first key changes nothing, nor of the second where there are four or more: of two that are used in turn, neither is about to go.
+/// use of the first key changes nothing; with `bring`, nor of the second where there are four or more: of two that are used in turn, neither is about to go.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -20,12 +20,11 @@ class LruSets {
   unsigned sets() const { return sets_; }
   unsigned ways() const { return ways_; }
   unsigned set_of(u64 number) const { return static_cast<unsigned>(number) & (sets_ - 1); }
-  /// The key that `is` holds for, now the set's first, or second; null: a miss.
+  /// The key that `is` holds for, now the set's first; null: a miss.
   template <class Is>
   Key* use(unsigned set, Is is) {
     Key* k = &keys_[std::size_t{set} * ways_];
     if (is(k[0])) return k;
-    if (ways_ >= kStill && is(k[1])) return k + 1;
     for (unsigned n = 1; n < ways_; ++n)
       if (is(k[n])) {
         const Key found = k[n];
@@ -36,7 +35,7 @@ class LruSets {
     return nullptr;
   }
   enum class Place : u8 { first, second, moved, fresh };   ///< where it stayed; or it is the first now, and was there, or was not
-  /// As `use`, and a miss inserts `key`; `gone` is what has gone for it then.
+  /// It is used, and comes in as `key` if it was not there; `gone` is what has gone for it then.
   template <class Is>
   Place bring(unsigned set, Is is, const Key& key, Key*& at, Key& gone) {
     Key* k = &keys_[std::size_t{set} * ways_];

@@ -39,23 +39,23 @@ class TimingTlbs {
   void fill_nested(u64 eptp, u64 gpa);
 
   void flushed(const TlbFlush& f);   ///< drops what the operation names
-  /// A page that has just made room for another one in the first level; page 0: none.
-  TlbKey displaced() { return std::exchange(displaced_, TlbKey{}); }
+  /// A page that has just made room for another one in the first level: linear address >> shift, and which of its bits name the set; shift 0: none has.
+  struct Displaced { u64 page = 0, mask = 0; unsigned shift = 0; };
+  Displaced displaced() { return std::exchange(displaced_, Displaced{}); }
   /// Pages of data used last, in the running address space: in the first level without a look, which leaves the order of use alone.
   bool recent(u64 la) const { return recent_[la >> kPageShift & (kRecent - 1)] == (la >> kPageShift) + 1; }
   void forget_recent() { recent_ = {}; }   ///< another address space runs
-  static u64 page(const TlbKey& k) { return k.page & ~(u64{63} << 58); }
-  static unsigned shift(const TlbKey& k) { return static_cast<unsigned>(k.page >> 58); }
   void state(Ar& a);
 
  private:
   static u64 key(u64 la, unsigned shift) { return (la >> shift & ~(u64{63} << 58)) | u64{shift} << 58; }
   template <class P> void drop_if(P p);
+  Hit look(const TlbContext& c, u64 la, bool fetch);
   void enter_first(const TlbKey& k, unsigned shift, bool fetch);
   LruSets<TlbKey> itlb_4k_, itlb_2m_, dtlb_4k_, dtlb_2m_, dtlb_1g_, stlb_, stlb_1g_, structures_[3], nested_;
   static constexpr unsigned kRecent = 64;
   std::array<u64, kRecent> recent_{};   ///< page + 1; 0: none
-  TlbKey displaced_;   ///< not state: between two calls
+  Displaced displaced_;   ///< not state: between two calls
 };
 
 }  // namespace vt::cpu

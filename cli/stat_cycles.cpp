@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// vitrine stat --by: where the cycles of a run went, by function and by phase, by making it once more.
+#include "stat_cycles.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "cpu/timing/timing.hpp"
+#include "saved.hpp"
+#include "story.hpp"
+#include "text.hpp"
+
+namespace vt::cli {
+namespace {
+using json = nlohmann::ordered_json;
+
+constexpr const char* kContexts[] = {"hypervisor", "guest"};   // VMX root operation, or none; non-root operation
+
+std::string percent(u64 n, u64 of) { return of ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(n) / static_cast<double>(of)) : std::string{}; }
+
+/// Cycles by function: of the one that is about to be executed when so many have passed.
+class Functions final : public cpu::TimingSampler {
+ public:
+  /// `foreign`: the symbols are the hypervisor's, and mean nothing in VMX non-root operation.
+  Functions(const hv::Symbols* symbols, bool foreign) : symbols_(symbols), foreign_(foreign) {}
+  void sample(const cpu::Cpu& c, u64 rip, u64 cycles) override {
+    const bool guest = c.non_root();
+    const std::optional<u64> begin = symbols_ && !(foreign_ && guest) ? symbols_->begin_of(rip) : std::nullopt;
+    at_[{guest, c.cpl() == 3, begin.value_or(0)}] += cycles;
+    all_ += cycles;
+  }
+  struct Row { const char* context; std::string name; u64 cycles; };
+  /// Most cycles first.
+  std::vector<Row> rows() const {
+    std::vector<Row> v;
+    for (auto& [k, n] : at_) v.push_back({kContexts[k.guest], k.begin ? bare(symbols_->name(k.begin)) : k.user ? "[user]" : "[unknown]", n});
+    std::stable_sort(v.begin(), v.end(), [](const Row& a, const Row& b) { return a.cycles > b.cycles; });
+    return v;
+  }
+  u64 all() const { return all_; }
+
+ private:
+  struct Key {
+    bool guest, user;
+    u64 begin;   ///< of the function; 0: of none that is known
+    auto operator<=>(const Key&) const = default;
+  };
+  static std::string bare(const std::string& name) { return name.substr(0, name.find('+')); }
+  const hv::Symbols* symbols_;
+  const bool foreign_;
+  std::map<Key, u64> at_;
+  u64 all_ = 0;
+};
+
+void by_function(Rerun& rerun, const Saved& saved, const StatOptions& o) {
+  emu::Machine& m = rerun.machine();
+  const std::optional<hv::Symbols> symbols = symbols_of(saved.manifest());
+  Functions f(symbols ? &*symbols : nullptr, saved.is_xen());
+  for (unsigned n = 0; n < m.cpus(); ++n) m.processor(n).timing()->sample_every(o.every, &f);
+  rerun.to(rerun.end_step(), "stat");
+  for (unsigned n = 0; n < m.cpus(); ++n) m.processor(n).timing()->sample_every(0, nullptr);
+  const auto rows = f.rows();
+  if (o.json) {
+    json functions = json::array();
+    for (auto& r : rows) functions.push_back({{"context", r.context}, {"function", r.name}, {"cycles", r.cycles}});
+    std::puts(json{{"schema", "vitrine.stat-functions/1"}, {"run", saved.path()}, {"every", o.every}, {"cycles", f.all()}, {"functions", functions}}.dump(2).c_str());
+    return;
+  }
+  std::string s;
+  if (o.folded) {
+    for (auto& r : rows) s += fmt::format("{};{} {}\n", r.context, r.name, r.cycles);
+  } else {
+    std::vector<std::vector<std::string>> t{{"cycles", "", "context", "function"}};
+    for (auto& r : rows) t.push_back({grouped(r.cycles), percent(r.cycles, f.all()), r.context, r.name});
+    s = fmt::format("Cycles by function, a sample each {} cycles\n", grouped(o.every)) + table(t, "rrll", 2);
+  }
+  std::fputs(s.c_str(), stdout);
+}
+
+using Stacks = std::array<cpu::CycleStack, 2>;
+
+Stacks stacks(emu::Machine& m) {
+  Stacks all;
+  for (unsigned n = 0; n < m.cpus(); ++n)
+    for (unsigned guest = 0; guest < 2; ++guest) {
+      const cpu::CycleStack s = m.processor(n).timing()->stack(guest);
+      all[guest].instructions += s.instructions;
+      for (unsigned k = 0; k < cpu::kCauses; ++k) all[guest].ticks[k] += s.ticks[k];
+    }
+  return all;
+}
+
+struct Phase { std::string from; u64 step; Stacks spent; };
+
+json phase_json(const Phase& p) {
+  json j{{"from", p.from}, {"step", p.step}};
+  for (unsigned guest = 0; guest < 2; ++guest) {
+    json causes = json::object();
+    for (unsigned k = 0; k < cpu::kCauses; ++k)
+      if (const u64 n = p.spent[guest].ticks[k]) causes[cpu::kCauseNames[k]] = n / cpu::kTicks;
+    j[kContexts[guest]] = {{"cycles", p.spent[guest].total() / cpu::kTicks}, {"instructions", p.spent[guest].instructions}, {"causes", causes}};
+  }
+  return j;
+}
+
+/// A column for each phase, a row for each cause that any has.
+std::string phase_table(const std::vector<Phase>& phases, unsigned guest) {
+  std::vector<std::vector<std::string>> t{{""}, {"from step"}, {"cycles"}, {"instructions"}};
+  std::string align = "l";
+  u64 any = 0;
+  for (auto& p : phases) {
+    t[0].push_back(p.from), t[1].push_back(grouped(p.step));
+    t[2].push_back(grouped(p.spent[guest].total() / cpu::kTicks)), t[3].push_back(grouped(p.spent[guest].instructions));
+    any += p.spent[guest].total();
+    align += 'r';
+  }
+  if (!any) return {};
+  for (unsigned k = 0; k < cpu::kCauses; ++k) {
+    std::vector<std::string> row{fmt::format("  {}", cpu::kCauseNames[k])};
+    u64 all = 0;
+    for (auto& p : phases) {
+      all += p.spent[guest].ticks[k];
+      row.push_back(percent(p.spent[guest].ticks[k], p.spent[guest].total()));
+    }
+    if (all) t.push_back(row);
+  }
+  return fmt::format("Cycles of the {} by phase\n", kContexts[guest]) + table(t, align.c_str(), 2);
+}
+
+void by_phase(Rerun& rerun, const Saved& saved, const StatOptions& o) {
+  std::vector<Phase> phases{{"start", 0, {}}};
+  for (auto& t : o.phases) {
+    try {
+      Saved s(saved.path() + "@" + t);
+      phases.push_back({t, s.step() ? *s.step() : s.machine().steps(), {}});
+    } catch (const UsageError& e) {
+      throw UsageError(fmt::format("--phase {}: {}", t, e.what()));
+    }
+  }
+  std::stable_sort(phases.begin(), phases.end(), [](auto& a, auto& b) { return a.step < b.step; });
+  Stacks before = stacks(rerun.machine());
+  for (std::size_t n = 0; n < phases.size(); ++n) {
+    rerun.to(n + 1 < phases.size() ? phases[n + 1].step : rerun.end_step(), "stat");
+    const Stacks now = stacks(rerun.machine());
+    for (unsigned guest = 0; guest < 2; ++guest) {
+      cpu::CycleStack& spent = phases[n].spent[guest];
+      spent.instructions = now[guest].instructions - before[guest].instructions;
+      for (unsigned k = 0; k < cpu::kCauses; ++k) spent.ticks[k] = now[guest].ticks[k] - before[guest].ticks[k];
+    }
+    before = now;
+  }
+  if (o.json) {
+    json all = json::array();
+    for (auto& p : phases) all.push_back(phase_json(p));
+    std::puts(json{{"schema", "vitrine.stat-phases/1"}, {"run", saved.path()}, {"phases", all}}.dump(2).c_str());
+    return;
+  }
+  const std::string guest = phase_table(phases, 1);
+  std::fputs((phase_table(phases, 0) + (guest.empty() ? "" : "\n" + guest)).c_str(), stdout);
+}
+
+}  // namespace
+
+int stat_cycles(const Saved& saved, const StatOptions& o) {
+  if (o.by != "function" && o.by != "phase") throw UsageError(fmt::format("--by {}: function or phase", o.by));
+  if (o.by != "phase" && !o.phases.empty()) throw UsageError("--phase: goes with --by phase");
+  if (o.by == "phase" && o.phases.empty()) throw UsageError("--by phase: where do phases begin? A --phase for each, say --phase \"console:'Building a PVH'\"");
+  if (o.folded && (o.by != "function" || o.json)) throw UsageError("--folded: goes with --by function, and not with --json");
+  if (o.every < 100) throw UsageError(fmt::format("--every {}: at least 100 cycles", o.every));
+  if (!saved.manifest().contains("timing")) throw UsageError(fmt::format("{}: was made without a timing model; run it with --timing events or core", saved.path()));
+  const std::unique_ptr<Rerun> rerun = saved.again_before(0);
+  (o.by == "function" ? by_function : by_phase)(*rerun, saved, o);
+  return status::ok;
+}
+
+}  // namespace vt::cli
