@@ -78,16 +78,24 @@ json parse_strictly(const std::string& text, const std::string& file) {
       twice = parsed.get<std::string>();
     return true;
   };
+  const auto at = [&](std::size_t byte) {   // counted from 0
+    std::size_t line = 1, column = 1;
+    for (std::size_t i = 0; i < byte && i < text.size(); ++i)
+      if (text[i] == '\n') ++line, column = 1;
+      else ++column;
+    return fmt::format("line {}, column {}", line, column);
+  };
   try {
     json j = json::parse(text, watch);
     if (!twice.empty()) throw PlatformError(file, twice, "is given twice in one object");
     return j;
   } catch (const json::parse_error& e) {
-    std::size_t line = 1, column = 1;
-    for (std::size_t i = 0; i + 1 < e.byte && i < text.size(); ++i)
-      if (text[i] == '\n') ++line, column = 1;
-      else ++column;
-    throw PlatformError(file, fmt::format("line {}, column {}", line, column), "this is not JSON");
+    throw PlatformError(file, at(std::max<std::size_t>(e.byte, 1) - 1), "this is not JSON");
+  } catch (const json::out_of_range& e) {   // 1e999; its text has the number in quotes, and not where it is
+    const std::string said = e.what();
+    const std::size_t from = said.find('\''), to = said.rfind('\'');
+    const std::string number = from < to ? said.substr(from + 1, to - from - 1) : std::string{};
+    throw PlatformError(file, at(std::min(text.find(number), text.size())), fmt::format("{} is too large for any number", number));
   }
 }
 

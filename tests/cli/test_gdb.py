@@ -140,7 +140,7 @@ def interrupts(where):
     loop = where / "loop-rom"
     loop.write_bytes(rom(b"\xb4\x01\xeb\xfc"))
     run = where / "loop-run"
-    done = vitrine("run", "--firmware", loop, "-o", run, "--console", "none", "--max-steps", "3000000000")
+    done = vitrine("run", "--firmware", loop, "-o", run, "--console", "none", "--max-steps", "600000000")
     if not check_run("a long loop", done, 124):
         return
     server = rsp.Server(VITRINE, "gdb", run, "--serve", 0)
@@ -151,7 +151,7 @@ def interrupts(where):
     reply = c.read()
     check("an interrupt stops it", reply.startswith("T02"), reply)
     here = c.step_number()
-    check("somewhere in between", 0 < here < 3_000_000_000, here)
+    check("somewhere in between", 0 < here < 600_000_000, here)
     server.process.send_signal(signal.SIGINT)
     check("Ctrl-C ends the server: status 130", server.process.wait(30) == 130)
     server.end()

@@ -84,6 +84,9 @@ with tempfile.TemporaryDirectory(prefix="vitrine-sandbox-") as where:
     image.write_bytes(bytes(8192))
     process = begin(*run, "--disk", image, "--checkpoint-every", 1000000, "-o", where / "disk")
     check("with a disk", filtered(process.pid, 2))
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not any((where / "disk/cache").glob("*.ckpt")):
+        time.sleep(0.05)
     err = finish(process)[1]
     check("and checkpoints are written", any((where / "disk/cache").glob("*.ckpt")) and "warning" not in err, err)
 

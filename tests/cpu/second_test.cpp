@@ -67,6 +67,14 @@ TEST(second, a_fault_of_the_model_is_not_excused_by_one_of_unicorns) {
   EXPECT_LT(4 * excused(), before);
 }
 
+TEST(second, what_unicorn_would_not_survive_the_host_is_asked_alone) {
+  Second second;
+  if (!second.missing().empty()) GTEST_SKIP() << "left out: " << second.missing();
+  const SecondResult r = second.run({.seed = 2, .first = 35905, .cases = 1});   // IDIV of the most negative dividend by -1
+  EXPECT_EQ(r.differences, 0u);
+  EXPECT_EQ(r.explained.count("idiv-most-negative"), 1u);
+}
+
 TEST(second, the_document_has_a_line_for_each_known_fault_and_for_what_is_left_out) {
   const std::string doc = second_doc({{"unicorn:sequences", {1, 12345, 678, 0, "2.0.1"}}, {"unicorn:known:lock-neg", {1, 4321, 0, 0, ""}}});
   EXPECT_NE(doc.find("| 12345 | 0 | 678 | 0 |"), std::string::npos);

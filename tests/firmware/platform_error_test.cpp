@@ -171,6 +171,7 @@ TEST(platform_errors, format_is_named_first) {
 
 TEST(platform_errors, text_that_is_not_json_has_its_line) {
   EXPECT_EQ(wrong("{\n  \"vitrine\": \"platform/1\",\n  oops\n}", true), "x.json: line 3, column 3: this is not JSON");
+  EXPECT_EQ(wrong("{\n  \"memory\": 66e820217797\n}", true), "x.json: line 2, column 13: 66e820217797 is too large for any number");
   EXPECT_EQ(wrong("", true).substr(0, 14), "x.json: line 1");
 }
 

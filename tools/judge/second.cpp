@@ -43,6 +43,7 @@ bool only_upper(const Difference& d) {
 }
 bool same_fault(const Difference& d) { return d.model.vector >= 12 && d.model.vector <= 14 && (d.unicorn.vector == 13 || d.unicorn.vector == 14) && d.model.s.rip == d.unicorn.s.rip; }
 
+constexpr const char* kDies = "idiv-most-negative";
 constexpr Known kKnown[] = {
     {"lahf-rex", "LAHF SAHF", [](const Difference& d) { return prefixes(d.step).rex; }, "with REX", "takes register 4 for SPL, as a byte operand's, where it is AH with REX or without"},
     {"lock-neg", "NEG", [](const Difference& d) { return prefixes(d.step).lock && d.only_flags; }, "with LOCK: flags", "they are not the result's"},
@@ -66,7 +67,15 @@ constexpr Known kKnown[] = {
     {"repeat-flags", "CMPS SCAS", [](const Difference& d) { return d.only_flags && same_fault(d); }, "a repetition that faults: flags", "those of the last element that was there, where a processor gives back those from before"},
     {"fault-flags", nullptr, [](const Difference& d) { return d.only_flags && same_fault(d); }, "an access that faults in what reads flags: flags",
      "those of the instruction before, which it computes late, are not brought up to date"},
+    {kDies, "IDIV", [](const Difference&) { return false; }, "32 bits, the most negative dividend by -1", "divides on the host, whose exception ends the process: it is not asked"},
 };
+
+/// The step at which the model has ended would end the process, if Unicorn made it.
+const Step* deadly(const Sequence& q, const Outcome& m) {
+  if (m.vector != 0 || static_cast<u32>(m.s.r[2]) != 0x80000000 || static_cast<u32>(m.s.r[0])) return nullptr;
+  const auto it = std::find_if(q.steps.begin(), q.steps.end(), [&](const Step& s) { return s.at == m.s.rip; });
+  return it != q.steps.end() && listed("IDIV", cpu::all_rows()[it->row].name) && of_32_bits(*it) ? &*it : nullptr;
+}
 
 }  // namespace
 
@@ -140,6 +149,10 @@ Second::Run Second::both(const Sequence& q, const Start& from, std::size_t first
     r.model_ok = false, r.what = " the model did not come to an end: " + model_.trouble();
     return r;
   }
+  if (deadly(q, r.model)) {
+    r.asked = false;
+    return r;
+  }
   if (change_unicorn_) change_unicorn_(s);
   if (!unicorn_.run(s, r.unicorn)) r.unicorn_ok = false, r.what = " " + unicorn_.trouble();
   else r.what = compare(q, first, r.model, r.unicorn, "Unicorn", [&](u64 a) { return unicorn_.at(a); }, false);
@@ -166,14 +179,32 @@ Second::Verdict Second::ask_host(const Sequence& q, const Start& from, std::size
   return v;
 }
 
+/// The host is asked alone.
+void Second::without_unicorn(const Sequence& q, const Start& from, std::size_t first, std::size_t at, SecondResult& r) {
+  Start there = from;
+  if (at > first) {
+    there.s = both(q, from, first, at).model.s, there.s.flags &= fl::kArith | fl::DF | 2;
+    there.memory = memory_now();
+  }
+  const Run alone = both(q, there, at, at + 1);
+  if (has_host() && !ask_host(q, there, at, at + 1, alone).model.empty()) return ++r.differences, void(++r.by_name["IDIV"]);
+  ++r.explained[kDies];
+  r.undecided += !has_host();
+}
+
 void Second::check(const Sequence& q, u64 number, const Options& o, SecondResult& r) {
   Start from{q.start, template_};
   std::size_t first = 0;
-  const std::size_t n = q.steps.size();
+  std::size_t n = q.steps.size();
   bool counted = false;
   while (first < n) {
     Run whole = both(q, from, first, n);
     if (!counted) r.faults += whole.model.vector != 3, counted = true;
+    if (!whole.asked) {
+      n = static_cast<std::size_t>(deadly(q, whole.model) - q.steps.data());   // the two together as far as there
+      without_unicorn(q, from, first, n, r);
+      continue;
+    }
     if (whole.what.empty()) return;
     // The shortest beginning that differs: its last step is the culprit.
     std::size_t k = first;

@@ -54,6 +54,7 @@ class Second {
     Outcome model, unicorn;
     std::string what;
     bool model_ok = true, unicorn_ok = true;
+    bool asked = true;  ///< Unicorn; false: it would not survive it
     bool only(const std::string& name) const { return unicorn_ok && what.find(';') + 1 == what.size() && what.rfind(" " + name + " ", 0) == 0; }
     bool only_registers() const {
       return unicorn_ok && model_ok && std::none_of(kElse.begin(), kElse.end(), [&](const char* x) { return what.find(x) != std::string::npos; });
@@ -61,6 +62,7 @@ class Second {
     static constexpr std::array<const char*, 4> kElse = {" exception ", " RIP ", " flags ", " memory "};
   };
   void check(const Sequence& q, u64 number, const Options& o, SecondResult& r);
+  void without_unicorn(const Sequence& q, const Start& from, std::size_t first, std::size_t at, SecondResult& r);
   Run both(const Sequence& q, const Start& from, std::size_t first, std::size_t last);
   void place(const Sequence& q, std::size_t first, std::size_t last);
   void load(const Start& from);
