@@ -29,6 +29,7 @@ class Check {
     if (c.size % (kLine * c.ways)) fail_(field + ".size", fmt::format("{} is not a whole number of sets of {} lines of 64 bytes", c.size, c.ways));
     const u64 sets = c.size / (kLine * c.ways);
     if (!std::has_single_bit(sets)) fail_(field + ".size", fmt::format("{} in {} ways are {} sets, which is no power of two", c.size, c.ways, sets));
+    if (sets < 16) fail_(field + ".size", fmt::format("{} in {} ways are {} sets; 16 at least are possible", c.size, c.ways, sets));
     latency(field + ".latency", c.latency);
   }
   void tlb(const std::string& field, const timing::TlbShape& t) {

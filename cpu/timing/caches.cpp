@@ -4,7 +4,6 @@
 namespace vt::cpu {
 
 unsigned Caches::beyond(u64 line, u64 back, MemLevel& from) {
-  last_.cache.prefetch(line);
   u64 gone;
   unsigned latency;
   if (l2_.bring(line, false, gone) != CacheArray::Place::fresh) {

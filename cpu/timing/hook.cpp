@@ -32,7 +32,7 @@ u64 address(const Cpu& c, const Insn& i, const TimedAccess& a) {
 
 void Timing::begin(const Insn& i, const TimedInsn& x) {
   rip_ = c_.r[kRipReg] + i.off;
-  pending_ = true;
+  pending_ = Pending::anything;
   if (VT_UNLIKELY(x.kind == TimedKind::string)) {
     count_ = c_.r[1] & address_mask(i), si_ = c_.r[6], di_ = c_.r[7];
     return;
@@ -70,36 +70,38 @@ void Timing::finish_string() {
     }
     k += step;
   }
-  if (core_) settle(core_->string(ticks));
+  if (core_) core_->string(ticks), settle();
   else ticks_ += ticks;
   if (x.by_rep) seen_ = ticks_;   // the clock is looked at after every iteration
 }
 
-/// `core`: the time of retirement, and whom the wait for it belongs to.
-void Timing::settle(u64 retired) {
-  ticks_ = std::max(ticks_, retired);
-  const std::array<u64, kCauses>* waited = core_->waited();
-  if (!waited) return;
-  for (unsigned n = 1; n < kCauses; ++n) now_stack().ticks[n] += (*waited)[n], since_ += (*waited)[n];
+/// `core`: the time of the last retirement, and whom waiting for it belongs to.
+void Timing::settle() {
+  ticks_ = std::max(ticks_, core_->retired());
+  core_->waited([&](unsigned cause, u64 ticks) { now_stack().ticks[cause] += ticks, since_ += ticks; });
 }
 
 bool Timing::branch(u64 next_rip) {
-  CycleStack& s = now_stack();
-  ++s.branches;
-  if (last_->branch == Predictor::Kind::conditional ? predictor_.conditional(rip_, next_rip != rip_ + insn_->len) : predictor_.predict(last_->branch, rip_, rip_ + insn_->len, next_rip)) return false;
-  ++s.mispredicted;
-  if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
+  ++now_stack().branches;
+  const bool right = last_->branch == Predictor::Kind::conditional ? predictor_.conditional(rip_, next_rip != rip_ + insn_->len) : predictor_.predict(last_->branch, rip_, rip_ + insn_->len, next_rip);
+  if (right) return false;
+  mispredicted();
   return true;
 }
 
+void Timing::mispredicted() {
+  ++now_stack().mispredicted;
+  if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
+}
+
 void Timing::finish(u64 next_rip) {
-  pending_ = false;
+  pending_ = Pending::nothing;
   const TimedInsn& x = *last_;
   if (VT_UNLIKELY(x.kind == TimedKind::string)) return finish_string();
   repeats_ = false;
   if (x.kind == TimedKind::branch) branch(next_rip);
   for (unsigned n = 0; n < x.accesses; ++n)
-    if (!caches_.recent().has(la_[n], x.access[n].size, x.access[n].written)) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
+    if (!caches_.recent().has(la_[n], x.access[n].size, x.access[n].clean())) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
   if (x.kind == TimedKind::special) special();
 }
 
@@ -115,14 +117,15 @@ void Timing::retire(unsigned n, u64 next_rip) {
       Scoreboard::Operand operands[TimedInsn::kMost];
       for (unsigned k = 0; k < x->accesses; ++k) {
         operands[k].la = la_[k];
-        if (!caches_.recent().has(la_[k], x->access[k].size, x->access[k].written)) operands[k].l = access(la_[k], x->access[k].size, x->access[k].written);
+        if (!caches_.recent().has(la_[k], x->access[k].size, x->access[k].clean())) operands[k].l = access(la_[k], x->access[k].size, x->access[k].written);
       }
-      settle(core_->retire(*i, *x, operands, mispredicted, next_rip != rip_ + i->len));
-      if (x->kind == TimedKind::special) special();
+      core_->retire(*i, *x, operands, mispredicted, next_rip != rip_ + i->len);
+      if (x->kind == TimedKind::special) settle(), special();
     }
-    ++x, ++i, --n;
+    ++x, --n;
   }
-  for (; n; --n, ++x, ++i) settle(core_->retire(*i, *x, nullptr, false, false));
+  for (; n; --n, ++x) core_->retire_quiet(*x);
+  settle();
 }
 
 bool Timing::tripped(const Insn* i) {
@@ -134,7 +137,6 @@ bool Timing::tripped(const Insn* i) {
   c_.why = Next::fault;
   c_.left_at = i;
   c_.leave_run = true;
-  last_ = &kNoRun;
   return true;
 }
 
@@ -144,10 +146,14 @@ enum class Lines : u8 { same, first, both };     ///< what may have to be fetche
 /// The hook, in parts: what happens rarely is a function of its own that goes on at the beginning again, so that the usual path needs no frame.
 struct TimedSteps {
   static u64 rip(const Cpu& c, const Insn* i) { return c.r[kRipReg] + i->off; }
+  static const TimedInsn& of(const Block& b, const Insn* i) {
+    static_assert(sizeof(TimedInsn) == 2 * sizeof(Insn), "the way from one to the other is a subtraction and an addition");
+    return *reinterpret_cast<const TimedInsn*>(reinterpret_cast<const char*>(b.timed) + 2 * (reinterpret_cast<const char*>(i) - reinterpret_cast<const char*>(b.insns)));
+  }
   /// The line of code at `rip` is the one that was fetched last, or one that costs nothing.
   static bool at_hand(const Cpu& c, Timing& t, u64 rip) {
     if (rip >> 6 == t.line_) return true;
-    if (VT_UNLIKELY(!c.code64_now || !t.caches_.recent_code().has(rip, 1, false))) return false;
+    if (VT_UNLIKELY(!c.code64_now || !t.caches_.recent_code().has(rip, 1, RecentLines::kAny))) return false;
     t.line_ = rip >> 6;
     return true;
   }
@@ -162,6 +168,17 @@ struct TimedSteps {
       t.finish(rip(c, i));
     }
     return step<Core, Fetch, What>(c, i);
+  }
+  /// `events`: a conditional branch and no more has retired. Most are predicted by the base table, and right.
+  template <Lines Fetch, Mark What>
+  [[gnu::noinline]] static void branched(Cpu& c, const Insn* i) {
+    Timing& t = *c.timing();
+    const u64 next = rip(c, i);
+    if (VT_UNLIKELY(!t.predictor_.surely(t.rip_, next != t.rip_ + t.insn_->len))) return retire<false, Fetch, What>(c, i);
+    ++t.now_stack().branches;
+    t.pending_ = Timing::Pending::nothing;
+    t.repeats_ = false;
+    return step<false, Fetch, What>(c, i);
   }
   template <bool Core, Lines Fetch, Mark What>
   [[gnu::noinline]] static void trip(Cpu& c, const Insn* i) {
@@ -180,7 +197,11 @@ struct TimedSteps {
   static void step(Cpu& c, const Insn* i) {
     Timing& t = *c.timing();
     const TimedInsn& done = *t.last_;
-    if (Core ? done.run_length != 0 : t.pending_) return retire<Core, Fetch, What>(c, i);
+    if (Core && done.run_length != 0) return retire<Core, Fetch, What>(c, i);
+    if (!Core && t.pending_ != Timing::Pending::nothing) {
+      if (Fetch == Lines::first && t.pending_ == Timing::Pending::branch) return branched<Fetch, What>(c, i);
+      return retire<Core, Fetch, What>(c, i);
+    }
     if (!Core) t.ticks_ += done.run, t.instructions_ += done.run_length;
     if (What != Mark::quiet) {
       t.seen_ = t.ticks_;
@@ -192,15 +213,15 @@ struct TimedSteps {
       const u64 next = (rip(c, i) | 63) + 1;
       if (!at_hand(c, t, next)) t.fetch(next, c.block->crosses ? c.block->page2 : c.block->page + ((i->off | 63) + 1));
     }
-    const TimedInsn& x = c.block->timed[i - c.block->insns];
+    const TimedInsn& x = of(*c.block, i);
     t.last_ = &x;
     t.insn_ = i;
     if (What == Mark::data64) {
-      const u64 la = t.la_[0] = c.r[x.base] + (c.r[x.index] << x.scale) + static_cast<u64>(static_cast<i64>(x.disp));
-      if (!Core) t.pending_ = !t.caches_.recent().has(la, x.access[0].size, x.access[0].written);
+      const u64 la = t.la_[0] = c.r[x.base] + c.r[x.index] * x.scale + static_cast<u64>(static_cast<i64>(x.disp));
+      if (!Core && VT_UNLIKELY(!t.caches_.recent().has(la, x.access[0].size, x.clean))) t.pending_ = Timing::Pending::anything;
     } else if (What == Mark::jump) {
       t.rip_ = rip(c, i);
-      t.pending_ = !Core;
+      if (!Core) t.pending_ = x.branch == Predictor::Kind::conditional ? Timing::Pending::branch : Timing::Pending::anything;
     } else if (What == Mark::event) {
       t.begin(*i, x);
     }
@@ -212,11 +233,11 @@ struct TimedSteps {
 bool sum_of_registers(const Cpu& c, const Insn& i, TimedInsn& x) {
   using enum TimedAccess::At;
   if (!c.code64_now || x.kind != TimedKind::plain || x.accesses != 1) return false;
-  x.index = kZeroReg;
+  x.index = kZeroReg, x.scale = 1, x.clean = x.access[0].clean();
   switch (x.access[0].at) {
     case operand:
       if (i.ea() != Ea::plain64) return false;
-      x.base = i.rm, x.index = i.index, x.scale = static_cast<u8>(i.scale()), x.disp = i.disp;
+      x.base = i.rm, x.index = i.index, x.scale = static_cast<u8>(1u << i.scale()), x.disp = i.disp;
       return true;
     case push: x.base = 4, x.disp = -static_cast<i32>(x.access[0].size); return true;
     case pop: x.base = 4; return true;

@@ -1,59 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/timing/predictor.hpp"
 
+#include <bit>
+
 #include "base/bits.hpp"
 
 namespace vt::cpu {
 namespace {
 
-void learn(i8& counter, bool taken, i8 low, i8 high) {
-  if (taken) counter = static_cast<i8>(std::min<int>(counter + 1, high));
-  else counter = static_cast<i8>(std::max<int>(counter - 1, low));
+/// Saturates; without a branch of the host, which would be as hard to predict as the guest's.
+i8 learnt(i8 counter, bool taken, int low, int high) {
+  const int n = counter + 2 * int{taken} - 1;
+  return static_cast<i8>(n < low ? low : n > high ? high : n);
 }
+
+unsigned highest(unsigned bits) { return static_cast<unsigned>(std::bit_width(bits)) - 1; }
 
 }  // namespace
 
 Predictor::Predictor(const timing::Profile& p)
-    : base_(std::size_t{1} << p.predictor_log2), btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {
+    : base_(std::size_t{1} << p.predictor_log2), base_mask_(base_.size() - 1), btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {
+  sure_ = static_cast<u8>(std::clamp(p.history_bits, 2u, 64u));
   for (unsigned t = 0; t < kTables; ++t) {
     keep_[t] = mask(std::clamp(p.history_bits >> (kTables - 1 - t), 2u, 64u) - 1, 0);   // an eighth, a quarter, half, all
     tagged_[t].resize(std::size_t{1} << p.predictor_log2);
   }
 }
 
-/// SDM has nothing of it: the shape is that of published TAGE predictors.
+/// SDM has nothing of it: the shape is that of published TAGE predictors. Place 0 is the base table's, the tagged ones follow.
 bool Predictor::by_history(u64 branch, bool taken, Base& base) {
-  std::array<Entry*, kTables> at{};
-  int known = -1, other = -1;
-  std::array<u16, kTables> tags{};
+  Entry of_base{0, base.counter, 0};
+  Entry* at[1 + kTables] = {&of_base};
+  u16 tags[1 + kTables] = {};
+  unsigned know = 1;   // bit n: place n does
   for (unsigned t = 0; t < kTables; ++t) {
     // Of the branch and as much of the history as the table looks at: low bits name the slot, high ones are the tag.
     const u64 h = ((branch + t) ^ (history_ & keep_[t]) * 0x9e3779b97f4a7c15) * 0xd1342543de82ef95;
-    tags[t] = static_cast<u16>(h >> 48 | 1);   // 0 is empty
-    at[t] = &tagged_[t][h >> 24 & (tagged_[t].size() - 1)];
-    if (at[t]->tag == tags[t]) other = known, known = static_cast<int>(t);
+    tags[t + 1] = static_cast<u16>(h >> 48 | 1);   // 0 is empty
+    at[t + 1] = &tagged_[t][h >> 24 & base_mask_];
+    know |= unsigned{at[t + 1]->tag == tags[t + 1]} << (t + 1);
   }
-  const bool by_base = base.counter >= 0;
-  const bool second = other >= 0 ? at[static_cast<unsigned>(other)]->counter >= 0 : by_base;
-  bool right;
-  if (known >= 0) {
-    Entry& e = *at[static_cast<unsigned>(known)];
-    const bool first = e.counter >= 0;
-    right = first == taken;
-    if (first != second) e.useful = static_cast<u8>(right ? std::min(e.useful + 1, 3) : std::max(e.useful - 1, 0));
-    learn(e.counter, taken, -4, 3);
-  } else {
-    right = by_base == taken;
-  }
-  if (known < 0 || other < 0) learn(base.counter, taken, -2, 1);
-  base.right = by_base == taken ? static_cast<u8>(std::min<unsigned>(base.right + 1u, kSure)) : u8{0};
-  if (!right) {
-    bool made = false;
-    for (unsigned t = static_cast<unsigned>(known + 1); t < kTables && !made; ++t)
-      if (at[t]->useful == 0) *at[t] = {tags[t], static_cast<i8>(taken ? 0 : -1), 0}, made = true;
-    for (unsigned t = static_cast<unsigned>(known + 1); t < kTables && !made; ++t) --at[t]->useful;
-  }
-  return right;
+  const unsigned first = highest(know), second = highest((know ^ 1u << first) | 1);
+  Entry& e = *at[first];
+  const bool right = (e.counter >= 0) == taken, agree = (e.counter >= 0) == (at[second]->counter >= 0), by_base = base.counter >= 0;
+  const int useful = e.useful + int{!agree} * (2 * int{right} - 1);
+  e.useful = static_cast<u8>(useful < 0 ? 0 : useful > 3 ? 3 : useful);
+  e.counter = learnt(e.counter, taken, first ? -4 : -2, first ? 3 : 1);
+  base.counter = second ? base.counter : learnt(base.counter, taken, -2, 1);   // it decided, or would have
+  base.right = by_base == taken ? static_cast<u8>(base.right + (base.right != sure_)) : u8{0};
+  if (right) return true;
+  unsigned free = 0;   // beyond the one that was wrong
+  for (unsigned t = first + 1; t <= kTables; ++t) free |= unsigned{at[t]->useful == 0} << t;
+  if (free) *at[std::countr_zero(free)] = {tags[std::countr_zero(free)], static_cast<i8>(taken ? 0 : -1), 0};
+  else for (unsigned t = first + 1; t <= kTables; ++t) --at[t]->useful;
+  return false;
 }
 
 bool Predictor::target(u64 key, u64 to) {

@@ -55,9 +55,9 @@ u64 Scoreboard::dispatch(unsigned slots) {
   return front_;
 }
 
-/// The first cycle from `ready` on in which one of these ports is free, for as long as it takes.
-u64 Scoreboard::port(u16 mask, u64 ready, unsigned busy) {
-  const u64 from = std::max(ready, base_), end = base_ + kAhead;
+/// The first cycle from `from` on in which one of these ports is free, for as long as it takes.
+u64 Scoreboard::later_port(u16 mask, u64 from, unsigned busy) {
+  const u64 end = base_ + kAhead;
   if (!mask) return from;
   Full& full = full_[(mask ^ mask >> 4 ^ mask >> 8) & 15];
   const bool known = full.mask == mask && full.from <= from && from < full.to;
@@ -132,8 +132,8 @@ void Scoreboard::store(const Insn& i, const TimedAccess& a, const Operand& o, u6
   forward_[o.la >> 3 & (kStores - 1)] = {.la = o.la, .ready = ready, .left = entry, .size = a.size};
 }
 
-u64 Scoreboard::settle(u64 done, unsigned slots) {
-  const u64 before = retire_ * kTicks + slot_ticks_[retire_slot_];
+void Scoreboard::settle(u64 done, unsigned slots) {
+  const u64 before = dues_ ? retired() : 0;
   last_done_ = std::max(last_done_, done);
   if (done > retire_) retire_ = done, retire_slot_ = 0;
   std::size_t at = rob_at_ >= slots ? rob_at_ - slots : rob_at_ + rob_.size() - slots;
@@ -143,12 +143,12 @@ u64 Scoreboard::settle(u64 done, unsigned slots) {
     rob_[at] = retire_ + 1;
     if (++at == rob_.size()) at = 0;
   }
-  const u64 after = retire_ * kTicks + slot_ticks_[retire_slot_];
-  waits_ = false;
-  if (!dues_ || after - before < 2 * kTicks) return after;
-  // Waiting goes to those that have something outstanding; the rest is the instructions' own.
-  waits_ = true;
-  waited_ = {};
+  if (VT_UNLIKELY(dues_ != 0)) attribute(before, retired());
+}
+
+/// Waiting goes to those that have something outstanding; the rest is the instructions' own.
+void Scoreboard::attribute(u64 before, u64 after) {
+  if (after - before < 2 * kTicks) return;
   u64 waited = (after - before) / kTicks - 1;
   for (u32 left = dues_; left && waited; left &= left - 1) {
     const unsigned c = static_cast<unsigned>(std::countr_zero(left));
@@ -156,14 +156,12 @@ u64 Scoreboard::settle(u64 done, unsigned slots) {
     const u64 n = d.until + 1 < before / kTicks ? 0 : std::min(waited, d.cycles);
     d.cycles -= n, waited -= n;
     if (!n || !d.cycles) dues_ &= ~(1u << c);
-    waited_[c] = n * kTicks;
+    waited_[c] += n * kTicks;
   }
-  return after;
+  waits_ = true;
 }
 
 void Scoreboard::string_begins(bool first) {
-  waits_ = false;
-  waited_ = {};
   if (!first) return;
   string_from_ = std::max(last_done_, front_);
   string_ticks_ = string_misses_ = 0;
@@ -181,7 +179,7 @@ void Scoreboard::string_line(const AccessCost& l) {
   if (l.memory) add(miss_of(l.from, false), l.memory / 4);
 }
 
-u64 Scoreboard::string(u64 ticks) {
+void Scoreboard::string(u64 ticks) {
   string_ticks_ += ticks;
   const u64 done = string_from_ + (string_ticks_ + kTicks - 1) / kTicks + string_misses_;
   front_ = last_done_ = std::max(done, last_done_), front_slot_ = 0, fusible_ = false;
@@ -190,36 +188,47 @@ u64 Scoreboard::string(u64 ticks) {
   memory_free_ = std::max(memory_free_, done);
   for (unsigned n : {1u, 6u, 7u}) ready_[n] = done;
   dues_ = 0;
-  return retire_ * kTicks;
 }
 
-u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken) {
+/// From its operands to its result, when they are ready.
+inline u64 Scoreboard::execute(const TimedInsn& x, const timing::OpCost& op, u64 ready) {
+  if (x.eliminated) return ready;
+  if (!op.ports) return ready + op.latency;
+  const u64 issued = port(op.ports, ready, op.busy);
+  if (VT_UNLIKELY(op.uops > 1) && !op.serialize)
+    for (unsigned n = 1; n < op.uops && n < 4; ++n) port(op.ports, issued, 1);
+  return issued + op.latency;
+}
+
+void Scoreboard::retire_quiet(const TimedInsn& x) {
+  const timing::OpCost& op = p_.op[static_cast<std::size_t>(x.op)];
+  if (VT_UNLIKELY(op.serialize != 0)) return retire({}, x, nullptr, false, false);
+  const unsigned slots = std::min<unsigned>(op.uops, kMostSlots);
+  const u64 at = dispatch(slots), done = execute(x, op, sources_ready(x, at));
+  results_ready(x, done);
+  fusible_ = x.op == OpClass::alu && p_.fuse_compare_branch;
+  settle(std::max(done, at), slots);
+}
+
+void Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken) {
   const timing::OpCost& op = p_.op[static_cast<std::size_t>(x.op)];
   const bool fused = fusible_ && x.op == OpClass::branch && x.branch == Predictor::Kind::conditional;
   const unsigned slots = fused ? 0 : std::min<unsigned>(op.uops, kMostSlots) + (x.modifies ? 1 : 0);
   const u64 at = dispatch(slots);
   const bool serial = op.serialize;
   const u64 wait = serial || x.lock ? std::max(last_done_, at) : at;
-  u64 ready = wait;
-  for (unsigned n = 0; n < x.sources; ++n) ready = std::max(ready, ready_[x.source[n]]);
+  u64 ready = sources_ready(x, wait);
   // The operation waits for what it loads.
   for (unsigned n = 0; n < x.accesses; ++n)
     if (x.access[n].read) ready = std::max(ready, load(x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n])), x.lock));
-  u64 done = ready;
-  if (op.ports && !x.eliminated) {
-    const u64 issued = port(op.ports, ready, op.busy);
-    done = issued + op.latency;
-    for (unsigned n = 1; n < op.uops && n < 4 && !serial; ++n) port(op.ports, issued, 1);
-  } else if (!x.eliminated) {
-    done = ready + op.latency;
-  }
+  u64 done = execute(x, op, ready);
   if (x.lock) {
     done += p_.op[static_cast<std::size_t>(OpClass::lock)].latency;
     memory_free_ = std::max(memory_free_, done);
   }
   for (unsigned n = 0; n < x.accesses; ++n)
     if (x.access[n].written) store(i, x.access[n], operands[n], done);
-  for (unsigned n = 0; n < x.results; ++n) ready_[x.result[n]] = done;
+  results_ready(x, done);
   if (serial) front_ = std::max(front_, done), front_slot_ = 0, memory_free_ = std::max(memory_free_, done);
   if (x.kind == TimedKind::branch) {
     if (mispredicted) {
@@ -230,7 +239,7 @@ u64 Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operand
     }
   }
   fusible_ = x.op == OpClass::alu && p_.fuse_compare_branch && !x.modifies;
-  return settle(std::max(done, at), slots);
+  settle(std::max(done, at), slots);
 }
 
 void Scoreboard::state(Ar& a) {

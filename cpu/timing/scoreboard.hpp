@@ -12,14 +12,21 @@ class Scoreboard {
  public:
   explicit Scoreboard(const timing::Profile& p);
   struct Operand { u64 la = 0; AccessCost l; };
-  /// An instruction retires: when, in ticks.
-  u64 retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken);
+  /// An instruction retires.
+  void retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken);
+  void retire_quiet(const TimedInsn& x);        ///< one that keeps to registers
+  u64 retired() const { return retire_ * kTicks + slot_ticks_[retire_slot_]; }   ///< when the last one did, in ticks
   /// A string instruction, which has the core for itself. It may come in parts: whether it begins, the lines that it meets, then how long the iterations take.
   void string_begins(bool first);
   void string_line(const AccessCost& l);
-  u64 string(u64 ticks);
-  /// Ticks since the retirement before the last one that belong to a cause.
-  const std::array<u64, kCauses>* waited() const { return waits_ ? &waited_ : nullptr; }   ///< null: none
+  void string(u64 ticks);
+  /// Ticks that belong to a cause, since the last call: `f(cause's number, ticks)`.
+  template <class F> void waited(F f) {
+    if (VT_LIKELY(!waits_)) return;
+    for (unsigned n = 0; n < kCauses; ++n) if (waited_[n]) f(n, waited_[n]);
+    waited_ = {};
+    waits_ = false;
+  }
   void restart(u64 ticks);                      ///< everything before has retired; the front end begins anew at this time
   void stall_front(Cause c, u64 ticks);         ///< instructions come later
   void state(Ar& a);
@@ -33,14 +40,34 @@ class Scoreboard {
   };
   struct Due { u64 cycles = 0, until = 0; void state(Ar& a) { a(cycles, until); } };
   u64 dispatch(unsigned slots);
-  u64 port(u16 mask, u64 ready, unsigned busy);
+  u64 port(u16 mask, u64 ready, unsigned busy) {
+    const u64 from = std::max(ready, base_);
+    if (VT_LIKELY(busy == 1 && from < base_ + kAhead)) {   // most often at once
+      u16& taken = taken_[from % kAhead];
+      const u16 free = static_cast<u16>(mask & ~taken);
+      if (free) return taken = static_cast<u16>(taken | (free & -free)), from;
+    }
+    return later_port(mask, from, busy);
+  }
+  u64 later_port(u16 mask, u64 from, unsigned busy);
+  u64 execute(const TimedInsn& x, const timing::OpCost& op, u64 ready);
+  u64 sources_ready(const TimedInsn& x, u64 ready) const {
+    for (unsigned n = 0; n < TimedInsn::kFew; ++n) ready = std::max(ready, ready_[x.source[n]]);   // slot::none beyond `sources`
+    for (unsigned n = TimedInsn::kFew; n < x.sources; ++n) ready = std::max(ready, ready_[x.source[n]]);
+    return ready;
+  }
+  void results_ready(const TimedInsn& x, u64 done) {
+    for (unsigned n = 0; n < 2; ++n) ready_[x.result[n]] = done;                                   // slot::sink beyond `results`
+    for (unsigned n = 2; n < x.results; ++n) ready_[x.result[n]] = done;
+  }
   u64 load(const TimedAccess& a, const Operand& o, u64 ready, bool locked);
   void store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready);
   u64 forwarded(const TimedAccess& a, const Operand& o, const Store& s, u64 ready);
   u64 address_ready(const Insn& i, const TimedAccess& a) const;
   void blame(Cause c, u64 cycles, u64 until);
   void blame(const AccessCost& l, u64 until);
-  u64 settle(u64 done, unsigned slots);
+  void settle(u64 done, unsigned slots);
+  void attribute(u64 before, u64 after);
 
   const timing::Profile& p_;
   std::array<u64, 32> slot_ticks_{};            ///< of a cycle, when so many of its retirement slots are taken
@@ -58,7 +85,7 @@ class Scoreboard {
   /// In no cycle from `from` until `to` one of these ports is free: where the next search for them begins. Not state: it only saves time.
   struct Full { u64 from = 0, to = 0; u16 mask = 0; };
   std::array<Full, 16> full_{};
-  std::array<u64, kCauses> waited_{};           ///< of the last one: not state
+  std::array<u64, kCauses> waited_{};           ///< since it was asked for last: not state
   bool waits_ = false;
 };
 

@@ -2,16 +2,23 @@
 /// What the timing models keep of a decoded instruction, beside the block that it is in.
 #pragma once
 #include "cpu/insn.hpp"
+#include "cpu/timing/caches.hpp"
 #include "cpu/timing/predictor.hpp"
 #include "timing/classes.hpp"
 
 namespace vt::cpu {
+
+/// Registers of the scoreboard.
+namespace slot {
+inline constexpr u8 vec = 16, mmx = 32, st = 40, flags = 41, none = 42, sink = 43, count = 44;   // always ready; of no interest
+}
 
 /// One operand in memory: where it is, and what is done with it.
 struct TimedAccess {
   enum class At : u8 { operand, offset, push, pop, frame, si, di } at = At::operand;   ///< ModRM's; moffs; below RSP; at RSP; at RBP; strings
   bool read : 1 = false, written : 1 = false;
   u16 size = 0;   ///< bytes
+  u8 clean() const { return written ? RecentLines::kWritten : RecentLines::kAny; }
 };
 
 enum class TimedKind : u8 { plain, branch, string, special };   ///< special: what it does to the caches, or to devices, is looked at
@@ -23,7 +30,8 @@ struct TimedInsn {
   u32 cost = 0;                  ///< `events`: ticks, without what depends on addresses and outcomes
   u32 run = 0;                   ///< of a marked instruction: cost of it and of those that follow, up to the next marked one
   u16 run_length = 0;            ///< how many they are
-  u8 base = 0, index = 0, scale = 0;   ///< of the one operand, if that is all there is to its linear address: slots of Cpu::r
+  u8 base = 0, index = 0, scale = 0;   ///< of the one operand, if that is all there is to its linear address: slots of Cpu::r; a factor
+  u8 clean = 0;                        ///< its access[0].clean()
   TimedKind kind = TimedKind::plain;
   i32 disp = 0;
   TimedAccess access[kMost];
@@ -36,19 +44,14 @@ struct TimedInsn {
   /// Neither memory nor a branch, and nobody asks what time it is: what it costs can wait.
   bool quiet() const { return kind == TimedKind::plain && accesses == 0 && keeps_to_registers; }
   // `core`: numbers of the scoreboard's registers.
-  static constexpr unsigned kSources = 8, kResults = 8;
+  static constexpr unsigned kSources = 8, kResults = 8, kFew = 4;   ///< the first four sources and two results that there are not are slot::none and slot::sink
   u8 sources = 0, results = 0;
-  u8 source[kSources]{}, result[kResults]{};
+  u8 source[kSources]{slot::none, slot::none, slot::none, slot::none}, result[kResults]{slot::sink, slot::sink};
 };
 static_assert(sizeof(TimedInsn) == 64, "its place is found by a shift");
 
 /// Nothing is to be accounted for.
 inline constexpr TimedInsn kNoRun{};
-
-/// Registers of the scoreboard.
-namespace slot {
-inline constexpr u8 vec = 16, mmx = 32, st = 40, flags = 41, count = 42;
-}
 
 /// All but `fn` and `cost`.
 TimedInsn timed_insn(const Insn& i, const timing::Profile& p);

@@ -198,16 +198,19 @@ void Timing::special() {
 /// So many instructions from `last_` on have retired.
 void Timing::account(unsigned n, u64 next_rip) {
   if (!n) return;
-  if (core_) retire(n, next_rip);
-  else if (pending_) finish(next_rip);
-  for (unsigned k = 0; k < n; ++k) ticks_ += last_[k].cost;
+  if (core_) {
+    retire(n, next_rip);
+  } else {
+    if (pending_ != Pending::nothing) finish(next_rip);
+    for (unsigned k = 0; k < n; ++k) ticks_ += last_[k].cost;
+  }
   instructions_ += n;
 }
 
 void Timing::left(bool retired, const TimedInsn* at, u64 next_rip) {
   if (last_ != &kNoRun) account(static_cast<unsigned>(at - last_) + (retired ? 1 : 0), next_rip);
   if (retired) instructions_ -= c_.why == Next::again;   // it counts when it is complete
-  pending_ = false;
+  pending_ = Pending::nothing;
   last_ = &kNoRun;
 }
 
@@ -231,7 +234,7 @@ void Timing::state(Ar& a) {
   a.section("predictor", predictor_);
   if (core_) a.section("core", *core_);
   if (!a.loading()) return;
-  limit_ = ~u64{0}, pending_ = false, last_ = &kNoRun;
+  limit_ = ~u64{0}, pending_ = Pending::nothing, last_ = &kNoRun;
   sample_every(sample_every_ / kTicks, sampler_);
 }
 

@@ -6,43 +6,11 @@
 
 #include "base/timing.hpp"
 #include "base/bits.hpp"
-#include "cpu/timing/lru.hpp"
+#include "cpu/timing/cache_array.hpp"
 
 namespace vt::cpu {
 
 enum class MemLevel : u8 { l1, l2, llc, dram };
-
-class CacheArray {
- public:
-  CacheArray() = default;
-  explicit CacheArray(const timing::Cache& c) : sets_(static_cast<unsigned>(c.size / 64 / c.ways), c.ways), latency_(c.latency) {}
-  unsigned latency() const { return latency_; }
-  using Place = LruSets<u64>::Place;
-  /// The line is used; it comes in if it was not there. `gone`: the modified line that has gone for it, or kNone.
-  Place bring(u64 line, bool write, u64& gone) {
-    const u64 key = line << 2 | 1;
-    u64 *at, old = 0;
-    const Place p = sets_.bring(sets_.set_of(line), [key](u64 k) { return (k & ~u64{2}) == key; }, key, at, old);
-    if (write) *at |= 2;
-    gone = (old & 3) == 3 ? old >> 2 : kNone;
-    return p;
-  }
-  /// Is the line there? It has been used then.
-  bool hit(u64 line, bool write) {
-    u64* k = sets_.use(sets_.set_of(line), [key = line << 2 | 1](u64 k) { return (k & ~u64{2}) == key; });
-    if (k && write) *k |= 2;
-    return k != nullptr;
-  }
-  void prefetch(u64 line) const { sets_.prefetch(sets_.set_of(line)); }
-  void drop(u64 line) { sets_.drop_if(sets_.set_of(line), [line](u64 key) { return key >> 2 == line && (key & 1); }); }
-  void drop_all() { sets_.drop_if([](u64) { return true; }); }
-  static constexpr u64 kNone = ~u64{0};
-  void state(Ar& a) { a(sets_); }
-
- private:
-  LruSets<u64> sets_;   ///< line << 2 | modified << 1 | valid
-  unsigned latency_ = 0;
-};
 
 /// Lines by linear address that are the first or second of their set in L1D or L1I, on pages that the first-level TLB has: using one again changes
 /// nothing and costs nothing, so that nobody has to look. As many sets as the cache has, at most as a page has lines, so that the linear address names the set.
@@ -50,8 +18,9 @@ class RecentLines {
  public:
   explicit RecentLines(u64 sets) : mask_(std::min<u64>(sets, kMost) - 1) {}
   RecentLines(const RecentLines&) = delete;
-  bool has(u64 la, unsigned size, bool write) const {
-    const u64 key = la >> 6 << 2 | 3, clean = write ? 0 : 2;
+  static constexpr u8 kAny = 2, kWritten = 0;   ///< for a read, a line as it is; for a write, one that is modified already
+  bool has(u64 la, unsigned size, u64 clean) const {
+    const u64 key = la >> 6 << 2 | 3;
     const Pair& p = sets_[la >> 6 & mask_];
     return ((p.first | clean) == key || (p.second | clean) == key) && (la & 63) + size <= 64;
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Sets of keys, each kept in order of use: the first is the one used last, the last one goes. What caches, TLBs and predictors are made of. A
-/// use of the first key changes nothing; with `bring`, nor of the second where there are four or more: of two that are used in turn, neither is about to go.
+/// Sets of keys, each kept in order of use: the first is the one used last, the last one goes. What TLBs and branch targets are kept in.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -18,7 +17,6 @@ class LruSets {
   LruSets(unsigned sets, unsigned ways) : sets_(sets), ways_(ways), keys_(std::size_t{sets} * ways) { CHECK(sets && !(sets & (sets - 1)), "sets are a power of two"); }
   bool none() const { return keys_.empty(); }
   unsigned sets() const { return sets_; }
-  unsigned ways() const { return ways_; }
   unsigned set_of(u64 number) const { return static_cast<unsigned>(number) & (sets_ - 1); }
   /// The key that `is` holds for, now the set's first; null: a miss.
   template <class Is>
@@ -32,31 +30,6 @@ class LruSets {
         k[0] = found;
         return k;
       }
-    return nullptr;
-  }
-  enum class Place : u8 { first, second, moved, fresh };   ///< where it stayed; or it is the first now, and was there, or was not
-  /// It is used, and comes in as `key` if it was not there; `gone` is what has gone for it then.
-  template <class Is>
-  Place bring(unsigned set, Is is, const Key& key, Key*& at, Key& gone) {
-    Key* k = &keys_[std::size_t{set} * ways_];
-    if (is(k[0])) return at = k, Place::first;
-    if (ways_ >= kStill && is(k[1])) return at = k + 1, Place::second;
-    at = k;
-    Key carried = k[0];
-    for (unsigned n = 1; n < ways_; ++n) {
-      std::swap(carried, k[n]);
-      if (is(carried)) return k[0] = carried, Place::moved;
-    }
-    k[0] = key, gone = carried;
-    return Place::fresh;
-  }
-  void prefetch(unsigned set) const {
-    for (const Key *k = keys_.data() + std::size_t{set} * ways_, *end = k + ways_; k < end; k += 64 / sizeof(Key)) __builtin_prefetch(k);
-  }
-  template <class Is>
-  Key* peek(unsigned set, Is is) {
-    Key* k = &keys_[std::size_t{set} * ways_];
-    for (unsigned n = 0; n < ways_; ++n) if (is(k[n])) return &k[n];
     return nullptr;
   }
   /// Becomes the set's first. Returns the key that has gone for it, which may be empty.
@@ -82,9 +55,7 @@ class LruSets {
     if (keys_.size() != n) throw std::runtime_error("damaged state: a cache of another size");
   }
 
-
  private:
-  static constexpr unsigned kStill = 4;
   unsigned sets_ = 0, ways_ = 0;
   std::vector<Key> keys_;
 };

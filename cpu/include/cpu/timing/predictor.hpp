@@ -17,10 +17,17 @@ class Predictor {
   /// Predicts the branch at `rip`, is told what it did, and learns. True: it was predicted right. `next`: where it went; `behind`: the
   /// instruction after it.
   bool predict(Kind kind, u64 rip, u64 behind, u64 next);
+  /// A conditional branch that the base table alone predicts, and right; false: nothing was learnt, ask `conditional`.
+  bool surely(u64 rip, bool taken) {
+    const Base& base = base_[mix(rip) & base_mask_];
+    if (VT_UNLIKELY(base.right != sure_ || (base.counter >= 0) != taken)) return false;
+    history_ = history_ << 1 | (taken ? 1 : 0);
+    return true;
+  }
   bool conditional(u64 rip, bool taken) {
+    if (surely(rip, taken)) return true;
     const u64 branch = mix(rip);
-    Base& base = base_[branch & (base_.size() - 1)];
-    const bool right = VT_LIKELY(base.right == kSure && (base.counter >= 0) == taken) || by_history(branch, taken, base);
+    const bool right = by_history(branch, taken, base_[branch & base_mask_]);
     history_ = history_ << 1 | (taken ? 1 : 0);
     return right;
   }
@@ -38,19 +45,20 @@ class Predictor {
     u8 useful = 0;
     void state(Ar& a) { a(tag, counter, useful); }
   };
-  /// Of the base table. A branch that it has been right about for longer than any history looks back is not asked about in the tagged ones.
+  /// Of the base table. A branch that it has been right about for as long as any history looks back is not asked about in the tagged ones.
   struct Base {
     i8 counter = 0;      ///< taken from 0 up; -2 to 1
     u8 right = 0;        ///< times in a row
     void state(Ar& a) { a(counter, right); }
   };
-  static constexpr u8 kSure = 64;
   struct Target { u64 rip = 0, to = 0; void state(Ar& a) { a(rip, to); } };
   bool by_history(u64 hash, bool taken, Base& base);
   bool target(u64 key, u64 to);
 
   std::array<u64, kTables> keep_{};   ///< bits of the history that a table looks at
   std::vector<Base> base_;
+  u64 base_mask_;
+  u8 sure_;
   std::array<std::vector<Entry>, kTables> tagged_;
   LruSets<Target> btb_;
   std::vector<u64> stack_;

@@ -79,7 +79,8 @@ class Timing final : public TlbFlushListener {
   void retire(unsigned n, u64 next_rip); ///< `core`: `last_` and those behind it, n in all
   void account(unsigned n, u64 next_rip);
   bool branch(u64 next_rip);             ///< true: mispredicted
-  void settle(u64 retired);
+  void mispredicted();
+  void settle();
   void special();
   AccessCost access(u64 la, unsigned size, bool write);
   void charge_access(const AccessCost& l, bool load);
@@ -99,7 +100,8 @@ class Timing final : public TlbFlushListener {
   u64 ticks_ = 0, trip_ = ~u64{0};     ///< trip: the limit, or when a sample is due
   u64 seen_ = 0;                       ///< ticks when the clock was looked at last
   const TimedInsn* last_;              ///< marked instruction that was begun last: it and those up to the next marked one are still to be accounted for
-  bool pending_ = false;               ///< `events`: more than the constant costs
+  enum class Pending : u8 { nothing, branch, anything };
+  Pending pending_ = Pending::nothing; ///< `events`: more than the constant costs; a conditional branch and no more
   u64 line_ = ~u64{0};                 ///< linear line of the last fetch
   u64 instructions_ = 0;               ///< in this context, since it began
 
