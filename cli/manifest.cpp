@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cpu/timing/timing.hpp"
+#include "emu/dma_timing.hpp"
 #include "firmware/timing.hpp"
 #include "names.hpp"
 #include "processors.hpp"
@@ -66,6 +67,23 @@ json cycle_stack(const cpu::CycleStack& s) {
           {"nested_references", s.nested_references}, {"branches", s.branches}, {"mispredicted", s.mispredicted}};
 }
 
+std::string model_of(emu::Machine& m, Bdf at) {
+  for (auto& f : m.platform().pci) if (f.bdf == at) return f.model;
+  return {};
+}
+
+/// What remapping and DMA cost, by function.
+json device_cycles(emu::Machine& m) {
+  json all = json::array();
+  for (auto& [at, c] : m.dma_timing()->functions())
+    all.push_back({{"bdf", bdf_text(at)}, {"model", model_of(m, at)}, {"requests", c.requests}, {"iotlb_hits", c.iotlb_hits}, {"iotlb_misses", c.iotlb_misses},
+                   {"context_hits", c.context_hits}, {"context_misses", c.context_misses}, {"context_references", c.context_reads}, {"walk_references", c.table_reads},
+                   {"translation_cycles", c.translation_cycles}, {"interrupts", c.interrupts}, {"irte_hits", c.interrupt_entry_hits}, {"irte_misses", c.interrupt_entry_misses},
+                   {"irte_references", c.interrupt_reads}, {"interrupt_cycles", c.interrupt_cycles}, {"lines_read", c.lines_read}, {"lines_written", c.lines_written},
+                   {"lines_from_dram", c.lines_from_dram}, {"data_cycles", c.data_cycles}});
+  return all;
+}
+
 /// Where cycles went, by processor and by whether VMX non-root operation spent them.
 json timing(emu::Machine& m) {
   json all = json::array();
@@ -73,7 +91,7 @@ json timing(emu::Machine& m) {
     const cpu::Timing& t = *m.processor(n).timing();
     all.push_back({{"cpu", n}, {"cycles", t.cycles()}, {"root", cycle_stack(t.stack(false))}, {"guest", cycle_stack(t.stack(true))}});
   }
-  return {{"mhz", m.platform().timing.profile.mhz}, {"cpus", all}};
+  return {{"mhz", m.platform().timing.profile.mhz}, {"cpus", all}, {"devices", device_cycles(m)}};
 }
 
 json vtd_units(emu::Machine& m) {
@@ -102,9 +120,7 @@ json vtd_units(emu::Machine& m) {
 json functions(emu::Machine& m) {
   json all = json::array();
   for (auto& [at, t] : m.traffic()) {
-    std::string model;
-    for (auto& f : m.platform().pci) if (f.bdf == at) model = f.model;
-    json j{{"bdf", bdf_text(at)}, {"model", model}};
+    json j{{"bdf", bdf_text(at)}, {"model", model_of(m, at)}};
     j["dma"] = {{"translated", t.dma_translated}, {"bypassed", t.dma_bypassed}, {"blocked", t.dma_blocked}};
     j["interrupts"] = {{"remapped", t.interrupts_remapped}, {"bypassed", t.interrupts_bypassed}, {"blocked", t.interrupts_blocked}};
     all.push_back(j);

@@ -63,6 +63,29 @@ std::string cycles(const json& timing) {
   return fmt::format("\nCycles ({} MHz), by VMX root and non-root operation\n", number(timing, "mhz")) + table(rows, "lrrrr", 2) + "\n" + table(by_cpu, "lrrrr", 2);
 }
 
+/// What VT-d and DMA cost, by function; nothing where none has asked for anything.
+std::string device_cycles(const json& timing) {
+  if (!timing.contains("devices") || !timing["devices"].is_array() || timing["devices"].empty()) return {};
+  const auto several = [&](std::initializer_list<const char*> columns, std::initializer_list<const char*> keys, const char* needs) {
+    std::vector<std::vector<std::string>> rows{{"function", "model"}};
+    rows[0].insert(rows[0].end(), columns.begin(), columns.end());
+    for (auto& d : timing["devices"]) {
+      if (!number(d, needs)) continue;
+      std::vector<std::string> row{word(d, "bdf"), word(d, "model")};
+      for (const char* key : keys) row.push_back(grouped(number(d, key)));
+      rows.push_back(row);
+    }
+    return rows.size() > 1 ? table(rows, "llrrrrrrrr", 2) : std::string{};
+  };
+  std::string s;
+  for (const std::string& t : {several({"DMA requests", "IOTLB hits", "misses", "context-cache hits", "misses", "context entries read", "walks' entries read", "cycles"},
+                                       {"requests", "iotlb_hits", "iotlb_misses", "context_hits", "context_misses", "context_references", "walk_references", "translation_cycles"}, "requests"),
+                               several({"lines read", "written", "from DRAM", "cycles"}, {"lines_read", "lines_written", "lines_from_dram", "data_cycles"}, "data_cycles"),
+                               several({"interrupts", "entry-cache hits", "misses", "entries read", "cycles"}, {"interrupts", "irte_hits", "irte_misses", "irte_references", "interrupt_cycles"}, "interrupts")})
+    if (!t.empty()) s += (s.empty() ? "" : "\n") + t;
+  return fmt::format("\nVT-d and DMA by function, cycles ({} MHz) as the function sees them\n", number(timing, "mhz")) + s;
+}
+
 }  // namespace
 
 int stat(const StatOptions& o) {
@@ -104,6 +127,7 @@ int stat(const StatOptions& o) {
     s += counts(stats["vm_exits"], 2);
   }
   if (m.contains("timing")) s += cycles(m["timing"]);
+  if (m.contains("timing")) s += device_cycles(m["timing"]);
   if (stats.contains("exceptions") && !stats["exceptions"].empty()) s += "\nExceptions\n" + counts(stats["exceptions"], 2);
   s += "\nEngine\n" + counts(json{{"blocks decoded", number(stats, "blocks_decoded")}, {"TLB fills", number(stats, "tlb_fills")},
                                    {"external interrupts", number(stats, "interrupts")}}, 2);

@@ -5,6 +5,7 @@
 
 #include "board.hpp"
 #include "cpu/timing/timing.hpp"
+#include "emu/dma_timing.hpp"
 #include "firmware/layout.hpp"
 
 namespace vt::emu {
@@ -75,6 +76,8 @@ Machine::Machine(const fw::Platform& platform, SerialSink& console, Backends bac
   if (platform_.timing.model != timing::Model::flat) {
     last_level_ = std::make_unique<cpu::LastLevel>(platform_.timing.profile);
     for (auto& c : cpus_) c->set_timing(platform_.timing, *last_level_);
+    dma_timing_ = std::make_unique<DmaTiming>(platform_.timing.profile, *last_level_);
+    for (auto& u : units_) u->listen(dma_timing_.get());
     parked_.resize(cpus_.size());
   }
   board_ = std::make_unique<Board>(*this, console);
@@ -151,6 +154,7 @@ void Machine::state(Ar& ar, bool memory) {
   if (timed()) {
     ar(handed_out_, slice_end_, parked_);
     ar.section("llc", *last_level_);
+    ar.section("dma", *dma_timing_);
   }
   for (auto& c : cpus_) c->state(ar);
   ar.section("board", *board_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "board.hpp"
+#include "emu/dma_timing.hpp"
 #include "emu/machine.hpp"
 
 namespace vt::emu {
@@ -68,6 +69,7 @@ bool Machine::read(Bdf source, Iova at, void* to, std::size_t n) {
     }
     if (!memory_.present(from)) { std::memset(out, 0xff, n); return false; }
     memory_.read(from, out, run);
+    if (dma_timing_) dma_timing_->data(source, from, run, false);
     if (memory_.flags(from) & page_flag::reads_watched)
       if (cpu::Observer* o = cpus_[0]->observer()) o->device_read(from, run);
     out += run, at += run, n -= run;
@@ -97,6 +99,7 @@ bool Machine::write(Bdf source, Iova at, const void* from, std::size_t n) {
       }
       if (!memory_.present(to)) return false;
       memory_.write(to, in, run, WriteCause::dma);
+      if (dma_timing_) dma_timing_->data(source, to, run, true);
     }
     in += run, at += run, n -= run;
   }

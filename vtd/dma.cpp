@@ -7,9 +7,10 @@
 namespace vt::vtd {
 
 /// From the context cache, or read (and kept, unless it is refused and CM is clear).
-CachedContext Unit::context_of(Bdf source) {
+CachedContext Unit::context_of(Bdf source, Touched* touched) {
   if (const CachedContext* c = contexts_.find([&](const CachedContext& e) { return e.source == source.v; })) {
     ++stats_.context_hits;
+    if (touched) touched->context = Lookup::hit;
     if (out_.events()) {
       ContextLookup now = lookup(memory(), caps_, Hpa(root_), source);
       if (now.fault_reason != c->reason || now.context != c->entry) {
@@ -25,6 +26,11 @@ CachedContext Unit::context_of(Bdf source) {
   }
   ++stats_.context_misses;
   ContextLookup l = lookup(memory(), caps_, Hpa(root_), source);
+  if (touched) {
+    touched->context = Lookup::miss;
+    if (l.read_root) touched->read(l.root_at, touched->context_reads);
+    if (l.read_context) touched->read(l.context_at, touched->context_reads);
+  }
   CachedContext c;
   c.reason = l.fault_reason;
   c.source = source.v;
@@ -57,6 +63,15 @@ void Unit::watch_translation(const CachedTranslation& e, const ContextEntry& con
 }
 
 Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
+  if (!listener_) return translate(source, at, want, nullptr);
+  Touched touched;
+  touched.source = source;
+  const Translation t = translate(source, at, want, &touched);
+  listener_->request(touched);
+  return t;
+}
+
+Unit::Translation Unit::translate(Bdf source, Iova at, Access want, Touched* touched) {
   Translation t;
   ++stats_.requests;
   // VT-d "Handling Requests to Interrupt Address Range": never remapped, never a fault; the requester gets an unsupported request.
@@ -72,7 +87,7 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
   if (!translation_enabled()) return identity();
 
   bool read = want != access::write;
-  CachedContext c = context_of(source);
+  CachedContext c = context_of(source, touched);
   auto refuse = [&](u8 reason) {
     record(source, at.v & kPageMask, reason, read, c.entry.fault_processing_disable());
     t.fault_reason = reason;
@@ -90,11 +105,16 @@ Unit::Translation Unit::translate(Bdf source, Iova at, Access want) {
   CachedTranslation fresh;
   if (e) {
     ++stats_.iotlb_hits;
+    if (touched) touched->iotlb = Lookup::hit;
     t.from_iotlb = true;
     watch_translation(*e, c.entry, at);
   } else {
     ++stats_.iotlb_misses;
     Walk w = walk(memory(), caps_, c.entry.second_level_root(), c.entry.levels(), at, want);
+    if (touched) {
+      touched->iotlb = Lookup::miss;
+      for (unsigned n = 0; n < w.n; ++n) touched->read(w.step[n].at, touched->table_reads);
+    }
     // Reason 3, which is the context entry's: nor is that one kept.
     if (w.why == Why::root_unreadable && !caps_.caching_mode) contexts_.drop([&](const CachedContext& x) { return x.source == source.v; });
     bool leaf = w.why == Why::ok || w.why == Why::denied;

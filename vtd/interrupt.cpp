@@ -7,6 +7,15 @@
 namespace vt::vtd {
 
 Unit::Interrupt Unit::remap(Bdf source, u64 address, u32 data) {
+  if (!listener_) return remap(source, address, data, nullptr);
+  Touched touched;
+  touched.source = source, touched.interrupt = true;
+  const Interrupt i = remap(source, address, data, &touched);
+  listener_->request(touched);
+  return i;
+}
+
+Unit::Interrupt Unit::remap(Bdf source, u64 address, u32 data, Touched* touched) {
   Interrupt i;
   ++stats_.interrupts;
   bool remappable = RemappableRequest::is(address);
@@ -43,6 +52,7 @@ Unit::Interrupt Unit::remap(Bdf source, u64 address, u32 data) {
   CachedIrte e;
   if (const CachedIrte* hit = irtes_.find([&](const CachedIrte& x) { return x.index == request.index; })) {
     ++stats_.irte_hits;
+    if (touched) touched->interrupt_entry = Lookup::hit;
     e = *hit;
     if (out_.events()) {
       IrteLookup now = lookup_irte(memory(), caps_, table, request.index);
@@ -58,6 +68,10 @@ Unit::Interrupt Unit::remap(Bdf source, u64 address, u32 data) {
   } else {
     ++stats_.irte_misses;
     IrteLookup l = lookup_irte(memory(), caps_, table, request.index);
+    if (touched) {
+      touched->interrupt_entry = Lookup::miss;
+      if (l.read) touched->read(l.at, touched->interrupt_reads);
+    }
     e.reason = l.fault_reason;
     e.index = static_cast<u16>(request.index);
     e.entry = l.entry;

@@ -125,10 +125,51 @@ def by(w):
     check("no timing model: status 2, and what to do", done.returncode == 2 and "run it with --timing events or core" in done.stderr, done.stderr)
 
 
+def devices(w):
+    """What VT-d and DMA cost, by function: in the manifest and stat of a timing model's run, the same each time; nothing of it with flat."""
+    def run(name, *args):
+        out = w.path / name
+        done = vitrine("run", "--kernel", BUILD / "bare/vtd_dma", "--memory", "64M", "-o", out, "--console", "none", *args)
+        check(f"{name}: the DMA guest ends well", done.returncode == 0, done.stderr)
+        return out, json.loads((out / "manifest.json").read_text())
+
+    for model in ("events", "core"):
+        out, m = run(f"dma-{model}", "--timing", f"{model},profile=measured-server")
+        profile = json.loads((out / "platform.json").read_text())["timing"]["profile"]
+        lookup, start, llc, dram = profile["vtd"]["iotlb_hit"], profile["vtd"]["walk_start"], profile["caches"]["llc"]["latency"], profile["caches"]["dram"]
+        check(f"{model}: one function", [(d["bdf"], d["model"]) for d in m["timing"]["devices"]] == [("00:04.0", "dma")], m["timing"]["devices"])
+        d, unit = m["timing"]["devices"][0], m["vtd"][0]["counters"]
+        for name in ("requests", "iotlb_hits", "iotlb_misses", "context_hits", "context_misses", "interrupts", "irte_hits", "irte_misses"):
+            check(f"{model}: {name} as the unit counts them", d[name] == unit[name] > 0, (d, unit))
+        looked_up, references = d["context_hits"] + d["context_misses"], d["context_references"] + d["walk_references"]
+        low, high = looked_up * lookup + references * llc, looked_up * lookup + references * dram + references * start
+        check(f"{model}: cycles between all entries in the LLC and none", low < d["translation_cycles"] < high, (low, d, high))
+        check(f"{model}: data", d["lines_read"] > 64 and d["lines_written"] > 0 and d["data_cycles"] > 0, d)
+        check(f"{model}: the same again", run(f"dma-{model}-again", "--timing", f"{model},profile=measured-server")[1]["timing"] == m["timing"])
+        text = vitrine("stat", out).stdout
+        head = f"VT-d and DMA by function, cycles ({profile['clock']['mhz']} MHz) as the function sees them\n"
+        check(f"{model}: stat has a heading", head in text, text)
+        tables = text.partition(head)[2].split("\n\nEngine")[0].split("\n\n")
+        columns = (("DMA requests", "requests iotlb_hits iotlb_misses context_hits context_misses context_references walk_references translation_cycles"),
+                   ("lines read", "lines_read lines_written lines_from_dram data_cycles"), ("interrupts", "interrupts irte_hits irte_misses irte_references interrupt_cycles"))
+        check(f"{model}: and three tables", len(tables) == 3, text)
+        for table, (title, names) in zip(tables, columns):
+            row = table.splitlines()[1].split()
+            check(f"{model}: stat's table of {title}", title in table.splitlines()[0] and row == ["00:04.0", "dma"] + [f"{d[n]:,}" for n in names.split()], (table, d))
+        check(f"{model}: stat --json", json.loads(vitrine("stat", out, "--json").stdout)["timing"]["devices"] == [d])
+
+    out, m = run("dma-flat")
+    text = vitrine("stat", out).stdout
+    check("flat: no rows of devices, in the manifest and in stat", "timing" not in m and "VT-d and DMA by function" not in text and "DMA and interrupt requests by function" in text, text)
+    check("flat: nor in stat --json", "timing" not in json.loads(vitrine("stat", out, "--json").stdout))
+    text = vitrine("stat", w.path / "vmx").stdout
+    check("a guest without DMA: no tables", json.loads((w.path / "vmx/manifest.json").read_text())["timing"]["devices"] == [] and "VT-d and DMA by function" not in text, text)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="vitrine-timing-") as where:
         w = Where(where)
-        for part in (kept, refusals, by):
+        for part in (kept, refusals, by, devices):
             part(w)
     end()
 

@@ -16,7 +16,7 @@ namespace files = std::filesystem;
 
 std::vector<Guest> small_guests() {
   return {bare("hello64", ~u64{0}, "one two"), bare("modes"), bare("exceptions"), bare("paging"), bare("segmentation"), bare("smc"), bare("strings"),
-          bare("syscalls"), bare("fpu"), bare("vmx_basic"), bare("interrupts", 2'000'000), bare("vtd_dma", 2'000'000), bare("smp", 1'500'000, "", "smp4.json")};
+          bare("syscalls"), bare("fpu"), bare("vmx_basic"), bare("interrupts", 2'000'000), bare("vtd_dma"), bare("smp", 1'500'000, "", "smp4.json")};
 }
 
 /// With the timing models: what an instruction costs must not depend on any of this, either.
@@ -24,7 +24,7 @@ std::vector<Guest> timed_guests() {
   std::vector<Guest> all;
   for (timing::Model m : {timing::Model::events, timing::Model::core})
     for (Guest g : {bare("hello64", ~u64{0}, "one two"), bare("exceptions"), bare("paging"), bare("smc"), bare("strings", 600'000), bare("vmx_basic"), bare("interrupts", 600'000),
-                    bare("vtd_dma", 600'000), bare("smp", 600'000, "", "smp4.json")}) {
+                    bare("vtd_dma"), bare("smp", 600'000, "", "smp4.json")}) {
       g.name += m == timing::Model::events ? "_events" : "_core";
       g.timing = m;
       all.push_back(g);
@@ -81,11 +81,13 @@ TEST_P(SmallGuests, CutIntoRandomPieces) {
 
 TEST_P(SmallGuests, InSingleSteps) {
   const Outcome& o = plain(GetParam());
-  const u64 last = std::min<u64>(o.steps, 400'000);
-  Booted a(GetParam()), b(GetParam());
-  a.machine->run(last);
-  while (b.machine->steps() < last && !b.machine->stop().requested()) b.machine->run(b.machine->steps() + 1);
-  EXPECT_EQ(outcome(*b.machine, b.console), outcome(*a.machine, a.console));
+  constexpr u64 kFirst = 250'000, kLast = 150'000;   // and of a longer guest what it does at its end
+  const u64 skip = o.steps > kFirst + kLast ? o.steps - kLast : 0;
+  Booted b(GetParam());
+  const auto step = [&](u64 until) { while (b.machine->steps() < until && !b.machine->stop().requested()) b.machine->run(b.machine->steps() + 1); };
+  if (skip) step(kFirst), b.machine->run(skip);
+  step(o.steps);
+  EXPECT_EQ(outcome(*b.machine, b.console), o);
 }
 
 TEST_P(SmallGuests, DerivedStateDroppedAtRandomMoments) {

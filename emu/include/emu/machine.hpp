@@ -22,6 +22,7 @@ namespace vt::emu {
 
 class IoApic;
 class Vga;
+class DmaTiming;
 class Board;  // the devices and their wiring, emu/board.hpp
 namespace pci { class ConfigSpace; }
 
@@ -75,6 +76,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   /// In the order of the platform's functions and their ports.
   const std::vector<std::unique_ptr<Disk>>& disks() const;
   const std::map<Bdf, Traffic>& traffic() const { return traffic_; }
+  const DmaTiming* dma_timing() const { return dma_timing_.get(); }   ///< null: flat
   void watch(EventSink* sink) { sink_ = sink; }
   /// Will this processor make the next step (unless an event that is due ends the run)?
   bool in_turn(unsigned cpu) const;
@@ -171,6 +173,7 @@ class Machine final : public cpu::Outside, public vtd::Outside, public Clock, pu
   u32 slice_cpu_ = 0;
   u64 slice_left_ = 0;
   std::unique_ptr<cpu::LastLevel> last_level_;   ///< null: flat
+  std::unique_ptr<DmaTiming> dma_timing_;        ///< the same
   u64 handed_out_ = 0;               ///< the latest time that anybody was told
   u64 slice_end_ = 0;                ///< ns
   std::vector<u8> parked_;           ///< by processor: it waits

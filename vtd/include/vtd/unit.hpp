@@ -11,6 +11,7 @@
 #include "vtd/outside.hpp"
 #include "vtd/queue.hpp"
 #include "vtd/registers.hpp"
+#include "vtd/touched.hpp"
 
 namespace vt::vtd {
 
@@ -48,6 +49,8 @@ class Unit {
   };
   /// An interrupt request: a 4-byte write to 0xFEExxxxx.
   Interrupt remap(Bdf source, u64 address, u32 data);
+  /// Hears of each request, once it is done; null: nobody. Not part of the state.
+  void listen(RequestListener* l) { listener_ = l; }
 
   const Caps& caps() const { return caps_; }
   u8 index() const { return index_; }
@@ -99,9 +102,12 @@ class Unit {
   void context_command();
   void iotlb_command();
   // dma.cpp
-  CachedContext context_of(Bdf source);
+  Translation translate(Bdf source, Iova at, Access want, Touched* touched);
+  CachedContext context_of(Bdf source, Touched* touched);
   bool in_protected_region(u64 at) const;
   void watch_translation(const CachedTranslation& e, const ContextEntry& context, Iova at);
+  // interrupt.cpp
+  Interrupt remap(Bdf source, u64 address, u32 data, Touched* touched);
 
   Outside& out_;
   const Caps caps_;
@@ -118,6 +124,7 @@ class Unit {
 
   u64 enabled_at_step_ = 0;
   Statistics stats_;
+  RequestListener* listener_ = nullptr;
 };
 
 }  // namespace vt::vtd
