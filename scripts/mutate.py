@@ -328,7 +328,7 @@ def gtest(name, program, take="*", leave="", seconds=60):
 def bare_guests(tree):
     sys.path.insert(0, str(ROOT / "tests/bare"))
     import run as bare   # pylint: disable=import-outside-toplevel
-    bare.SECONDS = 30
+    bare.SECONDS = 90
     for guest in bare.guests(tree.build_of / "bare"):
         ok, why = bare.run_vitrine(guest, tree.build / "cli/vitrine")
         if not ok:

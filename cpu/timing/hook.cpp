@@ -105,6 +105,8 @@ void Timing::finish(u64 next_rip) {
   if (x.kind == TimedKind::special) special();
 }
 
+constexpr AccessCost kNear{};   ///< a hit in L1 and TLB
+
 void Timing::retire(unsigned n, u64 next_rip) {
   const TimedInsn* x = last_;
   const Insn* i = insn_;
@@ -116,8 +118,8 @@ void Timing::retire(unsigned n, u64 next_rip) {
       const bool mispredicted = x->kind == TimedKind::branch && branch(next_rip);
       Scoreboard::Operand operands[TimedInsn::kMost];
       for (unsigned k = 0; k < x->accesses; ++k) {
-        operands[k].la = la_[k];
-        if (!caches_.recent().has(la_[k], x->access[k].size, x->access[k].clean())) operands[k].l = access(la_[k], x->access[k].size, x->access[k].written);
+        const TimedAccess& a = x->access[k];
+        operands[k] = {la_[k], caches_.recent().has(la_[k], a.size, a.clean()) ? &kNear : &(costs_[k] = access(la_[k], a.size, a.written))};
       }
       core_->retire(*i, *x, operands, mispredicted, next_rip != rip_ + i->len);
       if (x->kind == TimedKind::special) settle(), special();

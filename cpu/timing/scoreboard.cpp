@@ -40,21 +40,6 @@ void Scoreboard::blame(const AccessCost& l, u64 until) {
   if (l.others()) l.each_other([&](Cause c, unsigned cycles) { blame(c, cycles, until); });
 }
 
-/// Cycle in which the last of `slots` slots goes to the back end, when there is room for it.
-u64 Scoreboard::dispatch(unsigned slots) {
-  for (unsigned n = 0; n < slots; ++n) {
-    if (rob_[rob_at_] > front_) front_ = rob_[rob_at_], front_slot_ = 0;
-    if (front_slot_ == p_.width) ++front_, front_slot_ = 0;
-    ++front_slot_;
-    rob_[rob_at_] = ~u64{0};   // until `settle`
-    rob_at_ = rob_at_ + 1 == rob_.size() ? 0 : rob_at_ + 1;
-  }
-  // Nothing is issued before this cycle any more.
-  if (front_ - base_ >= kAhead) taken_ = {}, base_ = front_;
-  for (; base_ < front_; ++base_) taken_[base_ % kAhead] = 0;
-  return front_;
-}
-
 /// The first cycle from `from` on in which one of these ports is free, for as long as it takes.
 u64 Scoreboard::later_port(u16 mask, u64 from, unsigned busy) {
   const u64 end = base_ + kAhead;
@@ -104,8 +89,8 @@ u64 Scoreboard::load(const TimedAccess& a, const Operand& o, u64 ready, bool loc
     }
   u64 start = port(static_cast<u16>(p_.ports_load), ready, 1);
   if (o.la >> 6 != last >> 6) start = port(static_cast<u16>(p_.ports_load), start, 2);   // a second access, with the port to itself meanwhile
-  const u64 done = start + (o.l.memory ? o.l.memory : p_.l1d.latency) + o.l.others();
-  blame(o.l, done);
+  const u64 done = start + (o.l->memory ? o.l->memory : p_.l1d.latency) + o.l->others();
+  blame(*o.l, done);
   return entry = done;
 }
 
@@ -125,10 +110,10 @@ void Scoreboard::store(const Insn& i, const TimedAccess& a, const Operand& o, u6
   const u64 sent = port(static_cast<u16>(p_.ports_store_data), ready, 1);
   // It leaves the buffer in order: two to the same line in a cycle, or one; a line's miss later.
   const u64 line = o.la >> 6, last = (o.la + a.size - 1) >> 6;
-  drained_ = std::max(drained_ + (line != last ? 4 : line == drained_line_ ? 1 : 2), 2 * (sent + o.l.others())) + (o.l.memory > p_.l2.latency ? (o.l.memory - p_.l2.latency) / 2 : 0);
+  drained_ = std::max(drained_ + (line != last ? 4 : line == drained_line_ ? 1 : 2), 2 * (sent + o.l->others())) + (o.l->memory > p_.l2.latency ? (o.l->memory - p_.l2.latency) / 2 : 0);
   drained_line_ = last;
   entry = (drained_ + 1) / 2;
-  blame(o.l, entry);
+  blame(*o.l, entry);
   forward_[o.la >> 3 & (kStores - 1)] = {.la = o.la, .ready = ready, .left = entry, .size = a.size};
 }
 

@@ -11,7 +11,7 @@ namespace vt::cpu {
 class Scoreboard {
  public:
   explicit Scoreboard(const timing::Profile& p);
-  struct Operand { u64 la = 0; AccessCost l; };
+  struct Operand { u64 la; const AccessCost* l; };
   /// An instruction retires.
   void retire(const Insn& i, const TimedInsn& x, const Operand* operands, bool mispredicted, bool taken);
   void retire_quiet(const TimedInsn& x);        ///< one that keeps to registers
@@ -39,7 +39,22 @@ class Scoreboard {
     void state(Ar& a) { a(la, ready, left, size); }
   };
   struct Due { u64 cycles = 0, until = 0; void state(Ar& a) { a(cycles, until); } };
-  u64 dispatch(unsigned slots);
+  /// Cycle in which the last of `slots` slots goes to the back end, when there is room for it.
+  u64 dispatch(unsigned slots) {
+    for (unsigned n = 0; n < slots; ++n) {
+      u64& entry = rob_[rob_at_];
+      if (entry > front_) front_ = entry, front_slot_ = 0;
+      if (front_slot_ == p_.width) ++front_, front_slot_ = 0;
+      ++front_slot_;
+      entry = ~u64{0};   // until `settle`
+      rob_at_ = rob_at_ + 1 == rob_.size() ? 0 : rob_at_ + 1;
+    }
+    // Nothing is issued before this cycle any more.
+    if (VT_UNLIKELY(front_ - base_ >= kAhead)) forget_ports();
+    for (; base_ < front_; ++base_) taken_[base_ % kAhead] = 0;
+    return front_;
+  }
+  [[gnu::noinline]] void forget_ports() { taken_ = {}, base_ = front_; }
   u64 port(u16 mask, u64 ready, unsigned busy) {
     const u64 from = std::max(ready, base_);
     if (VT_LIKELY(busy == 1 && from < base_ + kAhead)) {   // most often at once

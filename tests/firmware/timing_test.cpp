@@ -139,6 +139,7 @@ INSTANTIATE_TEST_SUITE_P(fields, profile_errors, testing::Values(
   Case{R"("caches": {"dram": {"value": 3, "origin": "guessed"}})", "p.json: caches.dram.origin: \"guessed\" is unknown; there are measured, published, assumed"},
   Case{R"("caches": {"l2": {"origin": 3}})", "p.json: caches.l2.origin: has to be a string"},
   Case{R"("caches": {"l1d": {"size": "48K"}})", "p.json: caches.l1d.size: 49152 in 8 ways are 96 sets, which is no power of two"},
+  Case{R"("caches": {"l1d": {"size": "4K"}})", "p.json: caches.l1d.size: 4096 in 8 ways are 8 sets; 16 at least are possible"},
   Case{R"("caches": {"l1d": {"size": 1000}})", "p.json: caches.l1d.size: 1000 is not a whole number of sets of 8 lines of 64 bytes"},
   Case{R"("caches": {"l1d": {"size": 0}})", "p.json: caches.l1d.size: 0; one line (64) to 1G are possible"},
   Case{R"("caches": {"llc": {"size": "2G"}})", "p.json: caches.llc.size: 2147483648; one line"},

@@ -112,6 +112,7 @@ class Timing final : public TlbFlushListener {
   u64 since_ = 0;                      ///< ticks when this context began, less what its other causes took since
   u64 exposed_[4][2] = {};             ///< `events`: ticks of a miss that is answered there, by a store or a load
   u64 string_line_[2] = {~u64{0}, ~u64{0}};
+  AccessCost costs_[3];                ///< `core`: of the operands, while their instruction retires
   TlbContext tags_{};
   std::array<CycleStack, 2> stacks_{};
   Caches caches_;
