@@ -173,11 +173,6 @@ bool redirected(Cpu& c, u8 vector, bool& yes) {
 }  // namespace
 
 bool Cpu::deliver_event(u8 vector, bool has_error, u32 error, bool software, u64 return_rip, bool external) {
-  if (!(vmx.idt_vectoring_info & kValid)) {
-    const u32 type = software ? (vector == BP || vector == OF ? kind::software_exception : kind::software) : external ? (vector == NMI ? kind::nmi : kind::external) : kind::hardware;
-    vmx.idt_vectoring_info = kValid | vector | type << 8 | (has_error ? 1u << 11 : 0);
-    vmx.idt_vectoring_error = error;
-  }
   const u32 type = vmx.idt_vectoring_info >> 8 & 7;
   const Frame f{vector, has_error, error, software, return_rip};
   // No block executes now: devices and code may be touched at once.

@@ -336,7 +336,7 @@ Next Cpu::iret(const Insn& i, unsigned osz) {
     if (!pops(v)) return Next::fault;
     if (v[0] > seg[CS].limit) return gp(0);
     set_sp(r[4] + 3 * width);
-    load_flags(*this, v[2], in_width & (osz ? 0x257fd5 : 0xffff));
+    load_flags(*this, v[2], in_width & 0x257fd5);
     done();
     return real_transfer(*this, static_cast<u16>(v[1]), v[0], osz ? 0 : rflags::RF);
   }

@@ -444,16 +444,14 @@ bool check_write_as(Cpu& c, u64 la, unsigned size, As as) {
   return span(c, la, size, access::write, as, false, s);
 }
 
-bool Cpu::translate(u64 la, Access want, bool user, Translated& t) {
+bool Cpu::translate(u64 la, Access want, bool user, Hpa& at) {
   if (long_mode() ? !canonical(la) : la > 0xffff'ffff) { gp(0); return false; }
   TlbEntry e;
   const As as{.user = user, .implicit = false, .wide = long_mode(), .seg = DS};
   contexts.code_dropped();
   if (!map(*this, la, want, as, e)) return false;
   if (!careful && contexts.code_dropped()) return again_alone(*this);
-  using namespace tlb_flag;
-  t = {physical(e, la), e.shift, (e.flags & writable) && (e.flags & ept_writable), (e.flags & tlb_flag::user) != 0, (e.flags & global) != 0,
-       !(e.flags & no_execute) && (e.flags & ept_executable), static_cast<MemType>(e.type)};
+  at = physical(e, la);
   return true;
 }
 

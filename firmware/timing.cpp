@@ -34,7 +34,7 @@ struct OpNames {
     OP4(bit_test, bit_scan, popcnt, mul) OP4(mul64, div32, div64, div8) OP4(bmi, pdep, crc32, branch) OP4(call, ret, string, string_start)
     OP4(enter_leave, cmpxchg, xadd, bcd) OP4(lock, fp_move, fp_add, fp_mul) OP4(fp_div_s, fp_div_d, fp_sqrt_s, fp_sqrt_d)
     OP4(fp_fma, fp_cmp, fp_convert, fp_round) OP4(fp_hadd, fp_approx, vec_move, vec_logic) OP4(vec_add, vec_mul, vec_shift, vec_shuffle)
-    OP4(vec_blend, vec_cmp, vec_movmsk, vec_extract) OP4(vec_insert, vec_sad, vec_gather, vec_string) OP4(vec_mask_move, aes, pclmul, sha)
+    OP4(vec_blend, vec_cmp, vec_movmsk, vec_extract) OP4(vec_insert, vec_sad, vec_gather, vec_string) OP4(vec_mask_move, aes, pclmul, sha) OP(movd)
     OP4(x87_move, x87_add, x87_mul, x87_div) OP4(x87_sqrt, x87_trans, x87_control, x87_load_store80) OP4(emms, fxsave, xsave, lfence)
     OP4(mfence, sfence, clflush, pause) OP4(cpuid, rdtsc, rdmsr, wrmsr) OP4(rdrand, in_out, system_read, mov_cr)
     OP4(mov_dr, load_table, segment_load, far_transfer) OP4(iret, software_interrupt, syscall, sysret) OP4(invlpg, invpcid, hlt, wbinvd)
@@ -75,7 +75,7 @@ template <class V> void profile_fields(V& v, timing::Profile& p) {
     g.leaf("width", p.width), g.leaf("retire_width", p.retire_width), g.leaf("rob", p.rob);
     g.leaf("load_buffer", p.load_buffer), g.leaf("store_buffer", p.store_buffer);
     g.ports("ports_load", p.ports_load), g.ports("ports_store_address", p.ports_store_address), g.ports("ports_store_data", p.ports_store_data);
-    g.leaf("forward", p.forward), g.leaf("forward_blocked", p.forward_blocked), g.leaf("eliminate_constants", p.eliminate_constants);
+    g.leaf("forward", p.forward), g.leaf("forward_slow", p.forward_slow), g.leaf("forward_blocked", p.forward_blocked), g.leaf("eliminate_constants", p.eliminate_constants);
     g.leaf("eliminate_moves", p.eliminate_moves), g.leaf("eliminate_zero_idioms", p.eliminate_zero_idioms);
     g.leaf("fuse_compare_branch", p.fuse_compare_branch), g.leaf("rename_memory", p.rename_memory);
     g.leaf("string_bytes_per_cycle", p.string_bytes_per_cycle);

@@ -94,6 +94,7 @@ void check_profile(const timing::Profile& p, const ProfileFail& fail) {
   c.ports("core.ports_store_address", p.ports_store_address);
   c.ports("core.ports_store_data", p.ports_store_data);
   c.latency("core.forward", p.forward);
+  c.latency("core.forward_slow", p.forward_slow);
   c.latency("core.forward_blocked", p.forward_blocked);
   c.between("core.string_bytes_per_cycle", p.string_bytes_per_cycle, 1, 4096);
 

@@ -123,11 +123,11 @@ Next cache_line(C& c, const Insn& i) {
   u64 la;
   if (!c.linear(i, 1, false, la)) return Next::fault;
   if (c.code64_now && static_cast<u64>(sext(la, 48)) != la) return i.seg == SS ? c.ss(0) : c.gp(0);
-  typename C::Translated t;
-  if (!c.translate(la, access::read, c.cpl() == 3, t)) return Next::fault;
-  if (c.memory().flags(t.at) & page_flag::watched)
+  Hpa at;
+  if (!c.translate(la, access::read, c.cpl() == 3, at)) return Next::fault;
+  if (c.memory().flags(at) & page_flag::watched)
     if (EventSink* s = c.out().events())
-      s->on({.kind = EventKind::cache_line_flush, .cpu = static_cast<u16>(c.index()), .step = c.step(), .rip = c.current_rip(), .a = t.at.v & ~u64{63}});
+      s->on({.kind = EventKind::cache_line_flush, .cpu = static_cast<u16>(c.index()), .step = c.step(), .rip = c.current_rip(), .a = at.v & ~u64{63}});
   return Next::seq;
 }
 

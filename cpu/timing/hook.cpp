@@ -94,6 +94,14 @@ void Timing::mispredicted() {
   if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
 }
 
+/// The one operand of a plain instruction, which is not among the recent lines.
+inline void Timing::missed() {
+  pending_ = Pending::nothing;
+  repeats_ = false;
+  const TimedAccess& a = last_->access[0];
+  charge_access(access(la_[0], a.size, a.written), a.read);
+}
+
 void Timing::finish(u64 next_rip) {
   pending_ = Pending::nothing;
   const TimedInsn& x = *last_;
@@ -129,6 +137,8 @@ void Timing::retire(unsigned n, u64 next_rip) {
   for (; n; --n, ++x) core_->retire_quiet(*x);
   settle();
 }
+
+inline u64 Timing::host_page(u64 la) const { return c_.host.rd[HostCache::slot(la)].addend - host_base_; }
 
 bool Timing::tripped(const Insn* i) {
   if (ticks_ >= next_sample_) take_sample(c_.r[kRipReg] + i->off);
@@ -166,6 +176,8 @@ struct TimedSteps {
     if (Core) {
       t.account(t.last_->run_length, rip(c, i));
       t.last_ = &kNoRun;
+    } else if (t.pending_ == Timing::Pending::access) {
+      t.missed();
     } else {
       t.finish(rip(c, i));
     }
@@ -220,7 +232,7 @@ struct TimedSteps {
     t.insn_ = i;
     if (What == Mark::data64) {
       const u64 la = t.la_[0] = c.r[x.base] + c.r[x.index] * x.scale + static_cast<u64>(static_cast<i64>(x.disp));
-      if (!Core && VT_UNLIKELY(!t.caches_.recent().has(la, x.access[0].size, x.clean))) t.pending_ = Timing::Pending::anything;
+      if (!Core && VT_UNLIKELY(!t.caches_.recent().has(la, x.access[0].size, x.clean))) t.expect(la), t.pending_ = Timing::Pending::access;
     } else if (What == Mark::jump) {
       t.rip_ = rip(c, i);
       if (!Core) t.pending_ = x.branch == Predictor::Kind::conditional ? Timing::Pending::branch : Timing::Pending::anything;

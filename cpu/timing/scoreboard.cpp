@@ -76,16 +76,16 @@ u64 Scoreboard::address_ready(const Insn& i, const TimedAccess& a) const {
 }
 
 /// When the loaded value is there.
-u64 Scoreboard::load(const TimedAccess& a, const Operand& o, u64 ready, bool locked) {
+u64 Scoreboard::load(const TimedInsn& x, const TimedAccess& a, const Operand& o, u64 ready) {
   u64& entry = loads_[load_at_];
   load_at_ = load_at_ + 1 == loads_.size() ? 0 : load_at_ + 1;
   ready = std::max({ready, memory_free_, entry});
   const u64 last = o.la + a.size - 1;
-  if (!locked)
+  if (!x.lock)
     for (const u64 word : {o.la >> 3, last >> 3}) {
       const Store& s = forward_[word & (kStores - 1)];
       if (s.la <= last && o.la < s.la + s.size && s.left > ready && s.ready + p_.rob > front_)   // still in its buffer
-        return entry = forwarded(a, o, s, ready);
+        return entry = forwarded(x, a, o, s, ready);
     }
   u64 start = port(static_cast<u16>(p_.ports_load), ready, 1);
   if (o.la >> 6 != last >> 6) start = port(static_cast<u16>(p_.ports_load), start, 2);   // a second access, with the port to itself meanwhile
@@ -95,11 +95,12 @@ u64 Scoreboard::load(const TimedAccess& a, const Operand& o, u64 ready, bool loc
 }
 
 /// A load of something that a recent store has written.
-u64 Scoreboard::forwarded(const TimedAccess& a, const Operand& o, const Store& s, u64 ready) {
+u64 Scoreboard::forwarded(const TimedInsn& x, const TimedAccess& a, const Operand& o, const Store& s, u64 ready) {
   if (o.la < s.la || o.la + a.size > s.la + s.size)   // more than it has: when that is in the cache, and from there
     return port(static_cast<u16>(p_.ports_load), std::max(ready, s.left), 1) + p_.forward_blocked;
-  if (p_.rename_memory && o.la == s.la && a.size <= 8 && (o.la & 63) + a.size <= 64) return std::max(s.ready, ready);
-  return std::max(port(static_cast<u16>(p_.ports_load), ready, 1), s.ready) + p_.forward;
+  const bool plain = a.size <= 8 && (o.la & 63) + a.size <= 64;
+  if (x.renames_load && plain && o.la == s.la) return std::max(s.ready, ready);
+  return std::max(port(static_cast<u16>(p_.ports_load), ready, 1), s.ready) + (plain && !(x.modifies && x.sources) ? p_.forward : p_.forward_slow);
 }
 
 void Scoreboard::store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready) {
@@ -185,9 +186,19 @@ inline u64 Scoreboard::execute(const TimedInsn& x, const timing::OpCost& op, u64
   return issued + op.latency;
 }
 
+/// Each register waits for the other alone. One way leads through a temporary and takes the class's latency, the other way one cycle less.
+void Scoreboard::swap(const TimedInsn& x, const timing::OpCost& op) {
+  const u64 at = dispatch(op.uops), first = std::max(at, ready_[x.source[0]]), second = std::max(at, ready_[x.source[1]]);
+  execute(x, op, std::min(first, second));
+  ready_[x.result[0]] = second + op.latency - (op.latency > 1), ready_[x.result[1]] = first + op.latency;
+  fusible_ = false;
+  settle(std::max(ready_[x.result[0]], ready_[x.result[1]]), op.uops);
+}
+
 void Scoreboard::retire_quiet(const TimedInsn& x) {
   const timing::OpCost& op = p_.op[static_cast<std::size_t>(x.op)];
   if (VT_UNLIKELY(op.serialize != 0)) return retire({}, x, nullptr, false, false);
+  if (VT_UNLIKELY(x.swaps)) return swap(x, op);
   const unsigned slots = std::min<unsigned>(op.uops, kMostSlots);
   const u64 at = dispatch(slots), done = execute(x, op, sources_ready(x, at));
   results_ready(x, done);
@@ -205,7 +216,7 @@ void Scoreboard::retire(const Insn& i, const TimedInsn& x, const Operand* operan
   u64 ready = sources_ready(x, wait);
   // The operation waits for what it loads.
   for (unsigned n = 0; n < x.accesses; ++n)
-    if (x.access[n].read) ready = std::max(ready, load(x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n])), x.lock));
+    if (x.access[n].read) ready = std::max(ready, load(x, x.access[n], operands[n], std::max(wait, address_ready(i, x.access[n]))));
   u64 done = execute(x, op, ready);
   if (x.lock) {
     done += p_.op[static_cast<std::size_t>(OpClass::lock)].latency;

@@ -64,6 +64,7 @@ class Scoreboard {
     }
     return later_port(mask, from, busy);
   }
+  void swap(const TimedInsn& x, const timing::OpCost& op);
   u64 later_port(u16 mask, u64 from, unsigned busy);
   u64 execute(const TimedInsn& x, const timing::OpCost& op, u64 ready);
   u64 sources_ready(const TimedInsn& x, u64 ready) const {
@@ -75,9 +76,9 @@ class Scoreboard {
     for (unsigned n = 0; n < 2; ++n) ready_[x.result[n]] = done;                                   // slot::sink beyond `results`
     for (unsigned n = 2; n < x.results; ++n) ready_[x.result[n]] = done;
   }
-  u64 load(const TimedAccess& a, const Operand& o, u64 ready, bool locked);
+  u64 load(const TimedInsn& x, const TimedAccess& a, const Operand& o, u64 ready);
   void store(const Insn& i, const TimedAccess& a, const Operand& o, u64 ready);
-  u64 forwarded(const TimedAccess& a, const Operand& o, const Store& s, u64 ready);
+  u64 forwarded(const TimedInsn& x, const TimedAccess& a, const Operand& o, const Store& s, u64 ready);
   u64 address_ready(const Insn& i, const TimedAccess& a) const;
   void blame(Cause c, u64 cycles, u64 until);
   void blame(const AccessCost& l, u64 until);

@@ -136,6 +136,8 @@ void registers(TimedInsn& x, const Insn& i, const Roles& roles, const timing::Pr
     if (r.read && !idiom && x.sources < TimedInsn::kSources) x.source[x.sources++] = static_cast<u8>(n);
     if (r.written && x.results < TimedInsn::kResults) x.result[x.results++] = static_cast<u8>(n);
   }
+  x.swaps = x.op == OpClass::xchg && !i.mem() && x.sources == 2 && x.results == 2;
+  x.renames_load = p.rename_memory && !x.stack_engine && !(x.modifies && x.sources);
 }
 
 }  // namespace

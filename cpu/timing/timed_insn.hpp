@@ -41,6 +41,7 @@ struct TimedInsn {
   bool lock : 1 = false, by_rep : 1 = false;
   bool keeps_to_registers : 1 = false;
   bool modifies : 1 = false, stack_engine : 1 = false, eliminated : 1 = false;   ///< loads and stores one place; RSP is nobody's business; a move that rename does
+  bool swaps : 1 = false, renames_load : 1 = false;   ///< two registers; what it loads may be what rename knows
   /// Neither memory nor a branch, and nobody asks what time it is: what it costs can wait.
   bool quiet() const { return kind == TimedKind::plain && accesses == 0 && keeps_to_registers; }
   // `core`: numbers of the scoreboard's registers.

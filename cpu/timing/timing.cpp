@@ -11,7 +11,7 @@ namespace vt::cpu {
 
 using timing::OpClass;
 
-Timing::Timing(Cpu& c, const timing::Timing& t, LastLevel& last) : c_(c), t_(t), last_(&kNoRun), caches_(t.profile, last), tlbs_(t.profile), predictor_(t.profile) {
+Timing::Timing(Cpu& c, const timing::Timing& t, LastLevel& last) : c_(c), t_(t), host_base_(reinterpret_cast<u64>(c.memory().host())), last_(&kNoRun), caches_(t.profile, last), tlbs_(t.profile), predictor_(t.profile) {
   CHECK(t_.model != timing::Model::flat, "the flat model has no clocks of its own");
   if (t_.model == timing::Model::core) core_ = std::make_unique<Scoreboard>(t_.profile);
   const timing::Profile& p = t_.profile;
@@ -135,7 +135,7 @@ void Timing::fetch(u64 rip, Hpa at) {
 bool Timing::physical(u64 la, Hpa& at) const {
   const HostCache::Entry& e = c_.host.rd[HostCache::slot(la)];
   if (VT_LIKELY(((la & kPageMask) | c_.host.tag) == e.tag)) {
-    at = Hpa{e.addend + la - reinterpret_cast<u64>(c_.memory().host())};
+    at = Hpa{e.addend + la - host_base_};
     return true;
   }
   if (!translated()) at = Hpa{la};

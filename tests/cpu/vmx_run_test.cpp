@@ -207,6 +207,24 @@ TEST(vmx_run, a_fault_during_delivery_leaves_idt_vectoring_information) {
   EXPECT_EQ(m.get(F::IDT_VECTORING_INFO), 0x8000'0306u);
 }
 
+// SDM 3C "Information for VM Exits During Event Delivery": INT3 makes a software exception, INT n, whatever its vector, a software interrupt
+TEST(vmx_run, a_fault_during_delivery_tells_what_kind_of_instruction_it_was) {
+  struct { std::vector<u8> code; u32 vectoring, length; } rows[] = {
+      {{0xcc}, 0x8000'0603, 1}, {{0xf1}, 0x8000'0501, 1}, {{0xcd, 0x80}, 0x8000'0480, 2}, {{0xcd, 0x21}, 0x8000'0421, 2}, {{0xcd, 0x03}, 0x8000'0403, 2}, {{0xcd, 0x04}, 0x8000'0404, 2},
+      {{0xcd, 0x01}, 0x8000'0401, 2}, {{0xcd, 0x02}, 0x8000'0402, 2}, {{0x0f, 0x0b}, 0x8000'0306, 0},
+  };
+  for (auto& r : rows) {
+    M m;
+    m.fill();
+    m.set(F::GUEST_IDTR_LIMIT, 0);
+    m.set(F::EXCEPTION_BITMAP, 1u << GP);
+    EXPECT_EQ(m.launch(r.code), kException);
+    EXPECT_EQ(m.get(F::VM_EXIT_INTR_INFO), 0x8000'0b0du);
+    EXPECT_EQ(m.get(F::IDT_VECTORING_INFO), r.vectoring) << std::hex << r.vectoring;
+    if (r.length) { EXPECT_EQ(m.get(F::VM_EXIT_INSTRUCTION_LENGTH), r.length) << std::hex << r.vectoring; }
+  }
+}
+
 TEST(vmx_run, double_and_triple_faults) {
   M m;
   m.fill();

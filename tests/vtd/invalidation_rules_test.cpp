@@ -184,6 +184,9 @@ TEST(vtd_rules, address_bits_above_MGAW_are_ignored) {   // VT-d "Invalidate Add
     Stale n(c, false);
     n.w64(0x100, at), n.w64(0x108, u64{1} << 63 | u64{3} << 60 | u64{5} << 32);
     EXPECT_EQ(n.fresh(), unsigned{A}) << mgaw;
+    Stale top(c);
+    top.submit(iotlb(G::specific, 5, u64{1} << (mgaw - 1) | 0x5000));
+    EXPECT_EQ(top.fresh(), 0u) << mgaw << ": the highest bit that there is counts";
   }
 }
 

@@ -32,7 +32,7 @@ enum class OpClass : u8 {
   enter_leave, cmpxchg, xadd, bcd,
   lock,           ///< added by a LOCK prefix or XCHG with memory
   fp_move, fp_add, fp_mul, fp_div_s, fp_div_d, fp_sqrt_s, fp_sqrt_d, fp_fma, fp_cmp, fp_convert, fp_round, fp_hadd, fp_approx,
-  vec_move, vec_logic, vec_add, vec_mul, vec_mul32, vec_shift, vec_shuffle, vec_blend, vec_cmp, vec_movmsk, vec_extract, vec_insert, vec_sad, vec_gather, vec_string, vec_mask_move,
+  vec_move, vec_logic, vec_add, vec_mul, vec_mul32, vec_shift, vec_shuffle, vec_blend, vec_cmp, movd, vec_movmsk, vec_extract, vec_insert, vec_sad, vec_gather, vec_string, vec_mask_move,
   aes, pclmul, sha, x87_move, x87_add, x87_mul, x87_div, x87_sqrt, x87_trans, x87_control, x87_load_store80, emms, fxsave, xsave,
   lfence, mfence, sfence, clflush, pause, cpuid, rdtsc, rdmsr, wrmsr, rdrand, in_out, system_read,   ///< system_read: SMSW, SGDT, RDPID, XGETBV
   mov_cr, mov_dr, load_table,                                                                      ///< LGDT, LIDT, LLDT, LTR, XSETBV
@@ -71,9 +71,10 @@ struct Profile {
   unsigned width, retire_width, rob, load_buffer, store_buffer;     ///< `core`: slots a cycle, entries
   unsigned ports_load, ports_store_address, ports_store_data;       ///< masks
   unsigned forward;                   ///< store to load, in all
+  unsigned forward_slow;              ///< the same of more than 8 bytes, across a line's end, or what adds a register to memory
   unsigned forward_blocked;           ///< added, once the store is in the cache, where a load needs more than the store has
   bool eliminate_constants;           ///< adding a constant to a register costs a slot alone
-  bool eliminate_moves, eliminate_zero_idioms, fuse_compare_branch, rename_memory;   ///< rename_memory: a load of what was just stored through the same register costs none
+  bool eliminate_moves, eliminate_zero_idioms, fuse_compare_branch, rename_memory;   ///< rename_memory: a load of what was just stored at the same address costs none, if it is one of ModRM's and no register is added to it
   unsigned string_bytes_per_cycle;    ///< fast string operations
 
   unsigned interrupt, exception;      ///< delivery through the IDT

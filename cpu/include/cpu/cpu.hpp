@@ -249,7 +249,7 @@ class Cpu : public CpuState {
   Next software_interrupt(const Insn& i, u8 vector, u8 vmx_type);  ///< INT n, INT3, INTO, INT1
   /// deliver.cpp: turns `fault` into an exception, a VM exit or a shutdown. One step.
   void deliver();
-  /// Delivers an external interrupt or NMI through the IDT (VM entry's injection uses it too). False: a fault is recorded in `fault`
+  /// Delivers the event that vmx.idt_vectoring_info names through the IDT. False: a fault is recorded in `fault`
   /// with this event as the one under way.
   bool deliver_event(u8 vector, bool has_error, u32 error, bool software, u64 return_rip, bool external);
 
@@ -268,8 +268,7 @@ class Cpu : public CpuState {
   LocalApic apic;
   Vmx vmx;
   /// Translation by the whole chain (TLB, paging, EPT). False: `fault` is recorded. `user`: as CPL 3.
-  struct Translated { Hpa at; u8 page_shift; bool writable, user, global, executable; MemType type; };
-  bool translate(u64 la, Access want, bool user, Translated& t);
+  bool translate(u64 la, Access want, bool user, Hpa& at);
   bool fetch_page(u64 la, Hpa& page);       ///< physical page of a code address, filling host.ex
   bool ifetch(u64 la, u8* to, unsigned n, unsigned& got);  ///< bytes for the decoder: stops (got < n) before a page that faults; fault recorded
 

@@ -52,6 +52,7 @@ class CacheArray {
     k[0] = (key & ~kModified) | modified;
     return Place::fresh;
   }
+  void prefetch(u64 line) const { __builtin_prefetch(set(line), 1); }
   /// What follows moves down: the place that becomes free is the next one to be used.
   void drop(u64 line) {
     u32* const k = set(line);

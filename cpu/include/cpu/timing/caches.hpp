@@ -85,6 +85,7 @@ class Caches {
     if (VT_LIKELY(p != CacheArray::Place::fresh)) { from = MemLevel::l1; return l1i_.latency(); }
     return beyond(line, gone, from);
   }
+  void prefetch(u64 line) const { last_.cache.prefetch(line); }   ///< of the host: L1 does not have the line
   void flush(u64 line);        ///< CLFLUSH
   void flush_all();            ///< WBINVD
   RecentLines& recent() { return recent_; }

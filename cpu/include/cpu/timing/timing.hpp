@@ -78,12 +78,15 @@ class Timing final : public TlbFlushListener {
   void finish_string();
   void retire(unsigned n, u64 next_rip); ///< `core`: `last_` and those behind it, n in all
   void account(unsigned n, u64 next_rip);
+  void missed();
   bool branch(u64 next_rip);             ///< true: mispredicted
   void mispredicted();
   void settle();
   void special();
   AccessCost access(u64 la, unsigned size, bool write);
   void charge_access(const AccessCost& l, bool load);
+  void expect(u64 la) const { caches_.prefetch((host_page(la) + la) >> 6); }   ///< an access that L1 may not have: the host fetches the tags meanwhile
+  u64 host_page(u64 la) const;           ///< what added to `la` is its physical address, if the processor has accessed the page before
   bool physical(u64 la, Hpa& at) const;   ///< false: a device's, or nobody's
   void take_sample(u64 rip);
   void add(Cause c, u64 ticks) { ticks_ += ticks, since_ += ticks, now_stack()[c] += ticks; }
@@ -96,12 +99,13 @@ class Timing final : public TlbFlushListener {
 
   Cpu& c_;
   timing::Timing t_;
+  u64 host_base_;                      ///< where the machine's memory begins in the host's
   // Hot.
   u64 ticks_ = 0, trip_ = ~u64{0};     ///< trip: the limit, or when a sample is due
   u64 seen_ = 0;                       ///< ticks when the clock was looked at last
   const TimedInsn* last_;              ///< marked instruction that was begun last: it and those up to the next marked one are still to be accounted for
-  enum class Pending : u8 { nothing, branch, anything };
-  Pending pending_ = Pending::nothing; ///< `events`: more than the constant costs; a conditional branch and no more
+  enum class Pending : u8 { nothing, branch, access, anything };
+  Pending pending_ = Pending::nothing; ///< `events`: more than the constant costs; a conditional branch, or one access, and no more
   u64 line_ = ~u64{0};                 ///< linear line of the last fetch
   u64 instructions_ = 0;               ///< in this context, since it began
 
