@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cpu/timing/timing.hpp"
+#include "cycles.hpp"
 #include "emu/dma_timing.hpp"
 #include "firmware/timing.hpp"
 #include "names.hpp"
@@ -60,10 +61,7 @@ json counters(emu::Machine& m, const Recorder& r) {
 }
 
 json cycle_stack(const cpu::CycleStack& s) {
-  json causes = json::object();
-  for (unsigned n = 0; n < cpu::kCauses; ++n)
-    if (s.ticks[n]) causes[cpu::kCauseNames[n]] = s.ticks[n] / cpu::kTicks;
-  return {{"cycles", s.total() / cpu::kTicks}, {"instructions", s.instructions}, {"causes", causes}, {"walks", s.walks}, {"guest_references", s.guest_references},
+  return {{"cycles", s.total() / cpu::kTicks}, {"instructions", s.instructions}, {"causes", causes_json(s)}, {"walks", s.walks}, {"guest_references", s.guest_references},
           {"nested_references", s.nested_references}, {"branches", s.branches}, {"mispredicted", s.mispredicted}};
 }
 

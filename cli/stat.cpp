@@ -46,13 +46,11 @@ std::string cycles(const json& timing) {
       retired += number(s, "instructions"), waiting += number(s["causes"], "wait");
     }
     const u64 n = number(c, "cycles");
-    by_cpu.push_back({std::to_string(number(c, "cpu")), grouped(n), grouped(retired), retired ? fmt::format("{:.2f}", static_cast<double>(n - waiting) / static_cast<double>(retired)) : "",
-                      n ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(waiting) / static_cast<double>(n)) : ""});
+    by_cpu.push_back({std::to_string(number(c, "cpu")), grouped(n), grouped(retired), retired ? fmt::format("{:.2f}", static_cast<double>(n - waiting) / static_cast<double>(retired)) : "", percent(waiting, n)});
   }
   std::vector<std::vector<std::string>> rows{{"", "hypervisor", "", "guest", ""}};
-  const auto share = [&](u64 n, unsigned k) { return all[k] ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(n) / static_cast<double>(all[k])) : std::string{}; };
   const auto row = [&](const std::string& name, const std::array<u64, 2>& n, bool shares) {
-    rows.push_back({name, grouped(n[0]), shares ? share(n[0], 0) : "", grouped(n[1]), shares ? share(n[1], 1) : ""});
+    rows.push_back({name, grouped(n[0]), shares ? percent(n[0], all[0]) : "", grouped(n[1]), shares ? percent(n[1], all[1]) : ""});
   };
   row("cycles", all, false);
   row("instructions", instructions, false);

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cpu/timing/timing.hpp"
+#include "cycles.hpp"
 #include "saved.hpp"
 #include "story.hpp"
 #include "text.hpp"
@@ -15,10 +16,6 @@
 namespace vt::cli {
 namespace {
 using json = nlohmann::ordered_json;
-
-constexpr const char* kContexts[] = {"hypervisor", "guest"};   // VMX root operation, or none; non-root operation
-
-std::string percent(u64 n, u64 of) { return of ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(n) / static_cast<double>(of)) : std::string{}; }
 
 /// Cycles by function: of the one that is about to be executed when so many have passed.
 class Functions final : public cpu::TimingSampler {
@@ -79,29 +76,12 @@ void by_function(Rerun& rerun, const Saved& saved, const StatOptions& o) {
   std::fputs(s.c_str(), stdout);
 }
 
-using Stacks = std::array<cpu::CycleStack, 2>;
-
-Stacks stacks(emu::Machine& m) {
-  Stacks all;
-  for (unsigned n = 0; n < m.cpus(); ++n)
-    for (unsigned guest = 0; guest < 2; ++guest) {
-      const cpu::CycleStack s = m.processor(n).timing()->stack(guest);
-      all[guest].instructions += s.instructions;
-      for (unsigned k = 0; k < cpu::kCauses; ++k) all[guest].ticks[k] += s.ticks[k];
-    }
-  return all;
-}
-
 struct Phase { std::string from; u64 step; Stacks spent; };
 
 json phase_json(const Phase& p) {
   json j{{"from", p.from}, {"step", p.step}};
-  for (unsigned guest = 0; guest < 2; ++guest) {
-    json causes = json::object();
-    for (unsigned k = 0; k < cpu::kCauses; ++k)
-      if (const u64 n = p.spent[guest].ticks[k]) causes[cpu::kCauseNames[k]] = n / cpu::kTicks;
-    j[kContexts[guest]] = {{"cycles", p.spent[guest].total() / cpu::kTicks}, {"instructions", p.spent[guest].instructions}, {"causes", causes}};
-  }
+  for (unsigned guest = 0; guest < 2; ++guest)
+    j[kContexts[guest]] = {{"cycles", p.spent[guest].total() / cpu::kTicks}, {"instructions", p.spent[guest].instructions}, {"causes", causes_json(p.spent[guest])}};
   return j;
 }
 
@@ -140,15 +120,11 @@ void by_phase(Rerun& rerun, const Saved& saved, const StatOptions& o) {
     }
   }
   std::stable_sort(phases.begin(), phases.end(), [](auto& a, auto& b) { return a.step < b.step; });
-  Stacks before = stacks(rerun.machine());
+  Stacks before = stacks_of(rerun.machine());
   for (std::size_t n = 0; n < phases.size(); ++n) {
     rerun.to(n + 1 < phases.size() ? phases[n + 1].step : rerun.end_step(), "stat");
-    const Stacks now = stacks(rerun.machine());
-    for (unsigned guest = 0; guest < 2; ++guest) {
-      cpu::CycleStack& spent = phases[n].spent[guest];
-      spent.instructions = now[guest].instructions - before[guest].instructions;
-      for (unsigned k = 0; k < cpu::kCauses; ++k) spent.ticks[k] = now[guest].ticks[k] - before[guest].ticks[k];
-    }
+    const Stacks now = stacks_of(rerun.machine());
+    phases[n].spent = since(before, now);
     before = now;
   }
   if (o.json) {

@@ -101,6 +101,8 @@ std::optional<AddressRange> parse_range(std::string_view s) {
   return AddressRange{*at, *at};
 }
 
+std::string percent(u64 n, u64 of) { return of ? fmt::format("{:.1f}%", 100.0 * static_cast<double>(n) / static_cast<double>(of)) : std::string{}; }
+
 std::string table(const std::vector<std::vector<std::string>>& rows, std::string_view right, unsigned indent) {
   std::vector<std::size_t> width;
   for (auto& row : rows)

@@ -32,6 +32,9 @@ struct AddressRange {
 };
 std::optional<AddressRange> parse_range(std::string_view s);
 
+/// 12.5%; of nothing: empty.
+std::string percent(u64 n, u64 of);
+
 /// Columns aligned by the widest cell; `right` says which are numbers ('r') by position ("lrl").
 std::string table(const std::vector<std::vector<std::string>>& rows, std::string_view right = {}, unsigned indent = 0);
 

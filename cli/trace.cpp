@@ -9,6 +9,7 @@
 #include "disasm.hpp"
 #include "drive.hpp"
 #include "saved.hpp"
+#include "story.hpp"
 #include "text.hpp"
 #include "trace_text.hpp"
 #include "verbs.hpp"
@@ -116,13 +117,7 @@ int trace(const TraceOptions& o) {
   Rerun& rerun = saved.rerun();
   emu::Machine& m = rerun.machine();
   if (o.processor && *o.processor >= m.cpus()) throw UsageError(fmt::format("--processor {}: there are {}, from 0 on", *o.processor, m.cpus()));
-  std::optional<hv::Symbols> symbols;
-  try {
-    const json guest = manifest.value("guest", json::object());
-    if (guest.is_object() && guest.contains("symbols") && guest["symbols"].is_string()) symbols = hv::Symbols::load(guest["symbols"].get<std::string>());
-  } catch (const std::runtime_error& e) {
-    print_warning(fmt::format("{}; no names are shown", e.what()));
-  }
+  const std::optional<hv::Symbols> symbols = symbols_of(manifest);
 
   Disassembler disassembler;
   TraceText text(symbols ? &*symbols : nullptr, saved.is_xen(), o.json);

@@ -28,6 +28,13 @@ struct Pattern {
   bool vsib = false;       ///< the memory operand's index is a vector register
   bool byte_reg = false, byte_rm = false;
   Imm imm = Imm::none, imm2 = Imm::none;
+
+  /// 66 changes the operand size here, and is not part of the opcode.
+  bool takes_66() const { return prefix == Prefix::any || prefix == Prefix::nfx; }
+  /// As VEX has it in pp.
+  unsigned pp() const { return prefix == Prefix::p66 ? 1 : prefix == Prefix::pf3 ? 2 : prefix == Prefix::pf2 ? 3 : 0; }
+  /// F3 or F2 where it is part of the opcode; else 0.
+  unsigned repeat_prefix() const { return prefix == Prefix::pf3 ? 0xf3 : prefix == Prefix::pf2 ? 0xf2 : 0; }
 };
 
 /// Throws std::runtime_error that names the row when the notation is not understood.

@@ -51,6 +51,13 @@ TEST(text, tables_align) {
   EXPECT_EQ(table({{"a", ""}, {"b", "c"}}), "a\nb  c\n");
 }
 
+TEST(text, percent) {
+  EXPECT_EQ(percent(1, 8), "12.5%");
+  EXPECT_EQ(percent(0, 5), "0.0%");
+  EXPECT_EQ(percent(5, 5), "100.0%");
+  EXPECT_EQ(percent(0, 0), "");
+}
+
 TEST(names, exits_by_name_and_number) {   // SDM 3D "VMX Basic Exit Reasons"
   EXPECT_EQ(exit_name(48), "ept-violation");
   EXPECT_EQ(exit_number("ept-violation"), 48u);

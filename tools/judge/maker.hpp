@@ -156,7 +156,7 @@ class Maker {
     const bool memory = p_.modrm && p_.fixed < 0 && !p_.register_only && (p_.memory_only || o_.one_in(2));
     c_.memory_form = memory || p_.imm == Imm::mo;
     const bool w = p_.w >= 0 ? p_.w : o_.one_in(2);
-    const bool narrow = (p_.prefix == Pattern::Prefix::any || p_.prefix == Pattern::Prefix::nfx) && o_.one_in(4) && !p_.vex;  // 66
+    const bool narrow = p_.takes_66() && o_.one_in(4) && !p_.vex;  // 66
     const bool short_address = o_.one_in(16);                                      // 67
     rex_r_ = o_.one_in(2), rex_x_ = o_.one_in(2), rex_b_ = o_.one_in(2);
     const bool lock = (d_.attrs & cpu::attr::lockable) && memory && o_.one_in(8);
@@ -174,7 +174,7 @@ class Maker {
     if (short_address) byte(0x67);
     if (p_.vex) {
       const unsigned vvvv = p_.vvvv ? vvvv_ : o_.one_in(64) ? o_.below(16) : 0, l = p_.l >= 0 ? static_cast<unsigned>(p_.l) : o_.below(2);
-      const unsigned pp = p_.prefix == Pattern::Prefix::p66 ? 1 : p_.prefix == Pattern::Prefix::pf3 ? 2 : p_.prefix == Pattern::Prefix::pf2 ? 3 : 0;
+      const unsigned pp = p_.pp();
       if (o_.one_in(128)) byte(o_.one_in(2) ? 0x66 : o_.one_in(2) ? 0xf3 : 0x48);  // #UD
       if (p_.map == 1 && !w && !rex_x_ && !rex_b_ && !o_.one_in(4)) {
         byte(0xc5), byte((rex_r_ ? 0 : 0x80) | (~vvvv & 15) << 3 | l << 2 | pp);
@@ -184,7 +184,7 @@ class Maker {
       }
     } else {
       if (narrow || p_.prefix == Pattern::Prefix::p66) byte(0x66);
-      if (p_.prefix == Pattern::Prefix::pf2 || p_.prefix == Pattern::Prefix::pf3) byte(p_.prefix == Pattern::Prefix::pf2 ? 0xf2 : 0xf3);
+      if (const unsigned repeated = p_.repeat_prefix()) byte(repeated);
       else if (listed(kUsesStrings, name_) && !o_.one_in(3)) byte(0xf2 + o_.below(2));
       if (lock) byte(0xf0);
       if (rex) byte(0x40 | (w ? 8 : 0) | (rex_r_ ? 4 : 0) | (rex_x_ ? 2 : 0) | (rex_b_ ? 1 : 0));

@@ -37,7 +37,7 @@ u64 Maker::narrow_stack_place() {
 
 void Maker::narrow_registers() {
   for (unsigned n = 0; n < 8; ++n) c_.start.r[n] &= 0xffff'ffff;
-  osz_ = ((p_.prefix == Pattern::Prefix::any || p_.prefix == Pattern::Prefix::nfx) && !p_.vex && o_.one_in(4)) || p_.prefix == Pattern::Prefix::p66;
+  osz_ = (p_.takes_66() && !p_.vex && o_.one_in(4)) || p_.prefix == Pattern::Prefix::p66;
   asz_ = o_.one_in(code_ ? 16 : 4);
 }
 
@@ -122,14 +122,14 @@ void Maker::narrow_encode() {
   if (p_.vex) {
     // R and X have to be clear (their bits set), as LDS and LES have these opcodes.
     const unsigned vvvv = p_.vvvv ? vvvv_ : o_.one_in(64) ? o_.below(8) : 0, l = p_.l >= 0 ? static_cast<unsigned>(p_.l) : o_.below(2);
-    const unsigned pp = p_.prefix == Pattern::Prefix::p66 ? 1 : p_.prefix == Pattern::Prefix::pf3 ? 2 : p_.prefix == Pattern::Prefix::pf2 ? 3 : 0;
+    const unsigned pp = p_.pp();
     const bool w = p_.w >= 0 ? p_.w : o_.one_in(2);
     if (o_.one_in(128)) byte(o_.one_in(2) ? 0x66 : 0xf3);  // #UD
     if (p_.map == 1 && !w && !o_.one_in(4)) byte(0xc5), byte(0x80 | (~vvvv & 15) << 3 | l << 2 | pp);
     else byte(0xc4), byte(0xc0 | (o_.one_in(2) ? 0x20 : 0) | p_.map), byte((w ? 0x80 : 0) | (~vvvv & 15) << 3 | l << 2 | pp);
   } else {
     if (osz_) byte(0x66);
-    if (p_.prefix == Pattern::Prefix::pf2 || p_.prefix == Pattern::Prefix::pf3) byte(p_.prefix == Pattern::Prefix::pf2 ? 0xf2 : 0xf3);
+    if (const unsigned repeated = p_.repeat_prefix()) byte(repeated);
     else if (listed(kUsesStrings, name_) && !o_.one_in(3)) byte(0xf2 + o_.below(2));
     if (lock) byte(0xf0);
     if (p_.map) byte(0x0f);

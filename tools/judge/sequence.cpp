@@ -170,7 +170,7 @@ class Maker {
     const bool memory = p.modrm && p.fixed < 0 && !p.register_only && (p.memory_only || o_.one_in(2));
     const bool w = p.w >= 0 ? p.w : o_.one_in(2), wide = w || d.attrs & (cpu::attr::def64 | cpu::attr::force64);
     const bool by_cl = p.imm == Imm::none && (name == "SHLD" || name == "SHRD");  // a count beyond 16 bits: the result is undefined
-    const bool narrow = (p.prefix == Pattern::Prefix::any || p.prefix == Pattern::Prefix::nfx) && !p.vex && o_.one_in(4) && !by_cl && name != "BSWAP" && name != "POPF" && name != "LEAVE" && name != "ENTER";
+    const bool narrow = p.takes_66() && !p.vex && o_.one_in(4) && !by_cl && name != "BSWAP" && name != "POPF" && name != "LEAVE" && name != "ENTER";
     const bool lock = (d.attrs & cpu::attr::lockable) && memory && o_.one_in(8), repeat = listed(kStrings, name) && !o_.one_in(3);
     const bool short_address = (memory || listed(kStrings, name)) && o_.one_in(32);
     bool rex_r = false, rex_x = false, rex_b = false;
@@ -232,11 +232,11 @@ class Maker {
     if (short_address) byte(0x67);
     if (p.vex) {
       const unsigned vvvv = p.vvvv ? reg() : 0, l = p.l >= 0 ? static_cast<unsigned>(p.l) : 0;
-      const unsigned pp = p.prefix == Pattern::Prefix::p66 ? 1 : p.prefix == Pattern::Prefix::pf3 ? 2 : p.prefix == Pattern::Prefix::pf2 ? 3 : 0;
+      const unsigned pp = p.pp();
       byte(0xc4), byte((rex_r ? 0 : 0x80) | (rex_x ? 0 : 0x40) | (rex_b ? 0 : 0x20) | p.map), byte((w ? 0x80 : 0) | (~vvvv & 15) << 3 | l << 2 | pp);
     } else {
       if (narrow || p.prefix == Pattern::Prefix::p66) byte(0x66);
-      if (p.prefix == Pattern::Prefix::pf2 || p.prefix == Pattern::Prefix::pf3) byte(p.prefix == Pattern::Prefix::pf2 ? 0xf2 : 0xf3);
+      if (const unsigned repeated = p.repeat_prefix()) byte(repeated);
       else if (repeat) byte(0xf2 + o_.below(2));
       if (lock) byte(0xf0);
       if (w || rex_r || rex_x || rex_b || o_.one_in(4)) byte(0x40 | (w ? 8 : 0) | (rex_r ? 4 : 0) | (rex_x ? 2 : 0) | (rex_b ? 1 : 0));
