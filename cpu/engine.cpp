@@ -222,7 +222,7 @@ void Cpu::execute(Block& b) {
   const bool done = why != Next::fault;
   const u64 executed = index + (done ? 1 : 0);
   budget += static_cast<i64>(last->count - executed);
-  retired += run_start - static_cast<u64>(budget) - (why == Next::again ? 1 : 0);
+  retired += run_start - static_cast<u64>(budget);
   const Insn& i = *left_at;
   block = nullptr;
   const u64 wrap = code64_now ? ~u64{0} : 0xffffffff;

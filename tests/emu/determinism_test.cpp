@@ -77,6 +77,7 @@ TEST_P(SmallGuests, CutIntoRandomPieces) {
   Choice c(11);
   while (b.machine->steps() < o.steps && !b.machine->stop().requested()) b.machine->run(std::min(o.steps, b.machine->steps() + piece(c)));
   EXPECT_EQ(outcome(*b.machine, b.console), o);
+  EXPECT_EQ(b.machine->retired(), o.retired);   // each iteration of a repeated instruction is one, however they are cut
 }
 
 TEST_P(SmallGuests, InSingleSteps) {
@@ -88,6 +89,7 @@ TEST_P(SmallGuests, InSingleSteps) {
   if (skip) step(kFirst), b.machine->run(skip);
   step(o.steps);
   EXPECT_EQ(outcome(*b.machine, b.console), o);
+  EXPECT_EQ(b.machine->retired(), o.retired);
 }
 
 TEST_P(SmallGuests, DerivedStateDroppedAtRandomMoments) {

@@ -61,7 +61,7 @@ Booted::Booted(const fw::Platform& p, const Guest& g) : machine(std::make_unique
 }
 
 Outcome outcome(Machine& m, const Console& c) {
-  return {m.state_hash(), c.text, std::to_string(static_cast<int>(m.stop().reason())) + " " + m.stop().what() + " " + std::to_string(m.stop().code()), m.steps()};
+  return {m.state_hash(), c.text, std::to_string(static_cast<int>(m.stop().reason())) + " " + m.stop().what() + " " + std::to_string(m.stop().code()), m.steps(), m.retired()};
 }
 void PrintTo(const Outcome& o, std::ostream* to) {
   *to << o.steps << " steps, state " << o.hash << ", end " << o.end << ", console:\n" << (o.console.size() > 400 ? "..." + o.console.substr(o.console.size() - 400) : o.console);
