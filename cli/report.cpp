@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cycle_slices.hpp"
 #include "report_page.hpp"
 #include "sandbox.hpp"
 #include "text.hpp"
@@ -61,7 +62,7 @@ int report(const ReportOptions& o) {
   const views::CheckInput check{story.history(), story.setup(), story.words(), story.platform(), story.end_event()};
   const std::vector<views::Finding> findings = views::check(check);
   const ReportInput in{story.history(), story.setup(), story.words(), story.platform(), story.manifest(), story.console(), findings,
-                       story.end_event(), story.end_step(), o.run};
+                       story.end_event(), story.end_step(), o.run, cycles_of_run(story.path(), story.manifest(), story.end_step())};
   const std::string page = report_page(report_data(in));
   if (page.size() > kReportLimit) print_warning(fmt::format("the report has {} bytes; browsers may take a while to open it", grouped(page.size())));
 

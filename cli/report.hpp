@@ -25,6 +25,7 @@ struct ReportInput {
   u32 end_event = 0;       ///< events before this one only
   u64 end_step = 0;        ///< the last step that is shown
   std::string run;         ///< as typed, for the commands that can be copied
+  nlohmann::ordered_json cycles;   ///< over time (cycle_slices.hpp); null: no timing model
 };
 
 /// What the page shows, "vitrine.report/1" (docs/formats.md). Addresses are page numbers and steps are numbers; names, call chains and

@@ -57,6 +57,7 @@ class Collector {
     gaps(d);
     phases(d);
     d["console"] = console();
+    if (!in_.cycles.is_null()) d["cycles"] = in_.cycles;
     const ReportWalks walks = report_walks(in_, names_);
     d["findings"] = walks.findings;
     d["devices"] = walks.devices;
@@ -72,7 +73,7 @@ class Collector {
   json meta() {
     const json& m = in_.manifest;
     json j{{"run", in_.run}, {"version", m.value("version", "")}, {"words", in_.words.kind()}, {"end_step", in_.end_step}};
-    for (const char* key : {"arguments", "inputs", "guest", "clock", "end", "state_hash", "steps", "host", "vtd"})
+    for (const char* key : {"arguments", "inputs", "guest", "clock", "end", "state_hash", "steps", "host", "vtd", "timing"})
       if (m.contains(key)) j[key] = m[key];
     j["platform"] = in_.platform.name;
     j["platform_text"] = in_.platform.description;

@@ -105,6 +105,7 @@ function historyList(c) {
   return el('ol', {class: 'history'}, all.length > shown.length ? el('li', {class: 'hint'}, `${all.length - shown.length} earlier ones: see blame`) : null, shown.map(item));
 }
 function panel() {
+  cycleCursor();
   const c = view.cursor, to = $('panel');
   $('held').hidden = !view.held;
   if (!c) { to.replaceChildren(el('p', {class: 'hint'}, data.spaces.length ? 'Move over the map, or give it the focus and use the arrow keys.' : 'There are no tables to inspect. E820 and devices stand at the left of the map.')); return; }
@@ -361,7 +362,7 @@ function start() {
   $('space').addEventListener('change', () => { view.space = +$('space').value; draw(); legend(); panel(); });
   segmented('colour', [['memory', 'Memory type'], ['type', data.meta.words === 'xen' ? 'p2m type' : 'Type'], ['origin', 'Origin'], ['size', 'Page size']], 'memory', v => { view.colour = v; draw(); legend(); panel(); });
   segmented('scale', [['activity', 'By activity'], ['linear', 'Linear']], 'activity', v => { view.scale = v === 'linear' ? linearScale : activityScale; Object.assign(view, {x0: 0, x1: 1}); draw(); });
-  facts(); findingList(); originTable(); attemptTable(); invalidationTable(); deviceTable(); consoleList(); made(); listen();
+  facts(); cycleSection(); findingList(); originTable(); attemptTable(); invalidationTable(); deviceTable(); consoleList(); made(); listen();
   const first = findings[0];
   if (first) { view.cursor = {step: first.step, page: first.first}; view.held = true; select(first.space); }
   else if (rects.length) {   // nothing stands out: the page of which most is known, at the end

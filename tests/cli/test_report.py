@@ -92,13 +92,17 @@ def load(b, name, page):
     c.check(f"{name}: asks for nothing but itself", asked and all(u == page.as_uri() or u.startswith("data:") for u in asked), asked)
 
 
-def looks(b, name):
+def fits(b, name):
     for width, height in ((700, 900), (1280, 800), (2200, 1200)):
         b.size(width, height)
         over = b.js("return [document.documentElement.scrollWidth, innerWidth]")
         c.check(f"{name}: nothing sticks out at {width} x {height}", over[0] <= over[1], over)
         picture(b, f"{name}-{width}")
     b.size(1280, 800)
+
+
+def looks(b, name):
+    fits(b, name)
     light, paper = canvas(b), b.js("return getComputedStyle(document.documentElement).backgroundColor")
     b.scheme("dark")
     dark, night = canvas(b), b.js("return getComputedStyle(document.documentElement).backgroundColor")
@@ -213,6 +217,40 @@ def finding(b, name):
     picture(b, f"{name}-finding")
 
 
+def cycles(b, name, run):
+    """The picture of cycles by cause over the run, and the numbers beside it."""
+    timing = json.loads((run / "manifest.json").read_text())["timing"]["cpus"][0]
+    drawn = lambda: b.js("return [...document.querySelectorAll('#cycle-picture path[data-cause]')].map(p => [p.dataset.cause, p.getAttribute('d')])")  # noqa: E731
+    shown = lambda: {r[0].strip(): r[1:] for r in b.js("return [...document.querySelectorAll('#cycle-table tbody tr')].map(r => [...r.cells].map(d => d.innerText))")}  # noqa: E731
+    whole, table = drawn(), shown()
+    c.check(f"{name}: the causes of the manifest, in the picture", {d[0] for d in whole} <= set(timing["root"]["causes"]) | set(timing["guest"]["causes"]) and {"base", "vm-exit"} <= {d[0] for d in whole}, [d[0] for d in whole])
+    b.js("document.getElementById('cycles-section').scrollIntoView({block: 'start'})")
+    picture(b, f"{name}-cycles")
+    for context, key in (("hypervisor", "root"), ("guest", "guest")):
+        b.click(f"#cycle-context label:has([value={context}])")
+        n = shown()
+        c.check(f"{name}: of the {context}, another picture, and the manifest's numbers", drawn() != whole and n["all"][0] == f"{timing[key]['cycles']:,}" and n["instructions"][0] == f"{timing[key]['instructions']:,}" and
+                all(n[cause][0] == f"{v:,}" for cause, v in timing[key]["causes"].items()), (n, timing[key]))
+    b.click("#cycle-context label:has([value=all])")
+    c.check(f"{name}: both again", drawn() == whole and shown() == table)
+    heights = b.js("return cycleColumns().columns.map(c => c.sum)")
+    c.check(f"{name}: across time each stretch has all of its cycles", heights and all(abs(h - 1) < .02 for h in heights), heights)
+    b.click("#cycle-across label:has([value=steps])")
+    c.check(f"{name}: across steps is another picture", drawn() != whole)
+    picture(b, f"{name}-cycles-steps")
+    b.click("#cycle-across label:has([value=time])")
+    b.js("document.getElementById('cycle-picture').focus()")
+    b.press("end")
+    here = shown()["all"][2], text(b, "#cycle-here")
+    c.check(f"{name}: End shows the last stretch", here[0] == "100.0%" and f"to {b.js('return lastOf().step'):,}," in here[1], here)
+    b.press("left", "enter")
+    c.check(f"{name}: Enter puts the cursor there, and it is drawn", b.js("return view.cursor.step === cycleSlices[cycleSlices.length - 2].begin && /^M[0-9.]+ /.test(document.querySelector('#cycle-picture .cursor').getAttribute('d'))"))
+    b.js("document.getElementById('cycle-picture').scrollIntoView({block: 'center'})")
+    x, y = b.js("const r = document.getElementById('cycle-picture').getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]")
+    b.pointer((x, y))
+    c.check(f"{name}: the pointer shows a stretch", 0 < b.js("return cycleView.at") < b.js("return cycleSlices.length - 1"))
+
+
 def in_browser(where, pages, runs):
     if lacking := browser.missing():
         print(f"ok the browser's part is left out: {' and '.join(lacking)} not installed", flush=True)
@@ -228,7 +266,11 @@ def in_browser(where, pages, runs):
             agrees(b, name, runs[name])
         finding(b, "reserved-rich")
         commands_work(b, "reserved-rich", where)
+        load(b, "timed", pages["timed"])
+        fits(b, "timed")
+        cycles(b, "timed", runs["timed"])
         load(b, "no tables", pages["rom"])
+        c.check("no timing model: no section of cycles", b.js("return document.getElementById('cycles-section')") is None)
         looks(b, "no tables")
         told = text(b, "main")
         c.check("no tables: says so everywhere", all(t in told for t in ("There are no tables to inspect", "every rule was checked", "No store to a table", "No calls were recorded", "Nothing was invalidated")), told)
@@ -251,7 +293,8 @@ with tempfile.TemporaryDirectory(prefix="vitrine-report-") as where:
     rom = where / "rom"
     rom.write_bytes(rom_that_says("</script><img src=x onerror=alert(1)>\n<!-- @DATA@ /*@SCRIPT@*/ \x80\n"))
     xen.vitrine("run", "--firmware", rom, "-o", where / "romrun", "--console", "none")
-    runs = {"default": where / "default", "reserved-rich": where / "reserved-rich", "rom": where / "romrun"}
+    xen.vitrine("run", "--kernel", xen.BUILD / "bare/vmx_basic", "--memory", "64M", "--timing", "core", "-o", where / "timed", "--console", "none")
+    runs = {"timed": where / "timed", "default": where / "default", "reserved-rich": where / "reserved-rich", "rom": where / "romrun"}
     pages = {name: where / f"{name}.html" for name in runs}
     for name, run in runs.items():
         done = subprocess.run([xen.VITRINE, "report", run.name, "-o", pages[name].name], capture_output=True, text=True, cwd=where, timeout=120, stdin=subprocess.DEVNULL)

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -166,10 +167,62 @@ def devices(w):
     check("a guest without DMA: no tables", json.loads((w.path / "vmx/manifest.json").read_text())["timing"]["devices"] == [] and "VT-d and DMA by function" not in text, text)
 
 
+def report(w):
+    """vitrine report: cycles by cause over the run add up to the manifest's, exactly; kept for the next report; what is said where they cannot be had."""
+    def slices_of(page):
+        return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S)[1]).get("cycles")
+
+    def made(run, at="", name="page"):
+        page = w.path / f"{name}.html"
+        done = vitrine("report", f"{run}{at}", "-o", page)
+        check(f"report {pathlib.Path(run).name}{at}: status 0", done.returncode == 0, done.stderr)
+        return slices_of(page), done.stderr
+
+    def adds_up(name, run, c):
+        m = json.loads((run / "manifest.json").read_text())
+        wrong = []
+        for key, column in (("root", 2), ("guest", 3)):
+            cpus = [p[key] for p in m["timing"]["cpus"]]
+            for n, what in enumerate(["cycles", "instructions"]):
+                wrong += [(key, what)] if sum(s[column][n] for s in c["slices"]) != sum(p[what] for p in cpus) else []
+            for n, cause in enumerate(c["causes"]):
+                wrong += [(key, cause)] if sum(s[column][n + 2] for s in c["slices"]) != sum(p["causes"].get(cause, 0) for p in cpus) else []
+            wrong += [(key, cause) for p in cpus for cause in p["causes"] if cause not in c["causes"]]
+        check(f"{name}: the stretches add up to the manifest's cycles, instructions and causes", not wrong, wrong)
+        at = [s[0] for s in c["slices"]]
+        check(f"{name}: {len(at)} stretches in order, up to the end", len(at) > 50 and at == sorted(set(at)) and at[-1] == m["steps"] and c["slices"][-1][1] == m["cycles"], at[-5:])
+        return m
+
+    run = w.path / "vmx"
+    first, said = made(run)
+    m = adds_up("core, with VMX", run, first)
+    check("some have both hypervisor and guest", any(s[2][0] and s[3][0] for s in first["slices"]) and first["mhz"] == 2100)
+    cache = run / "cache/cycles.json"
+    check("they are kept", json.loads(cache.read_text())["state_hash"] == m["state_hash"])
+    for name, text in (("damaged", "{"), ("of another run", json.dumps({"schema": "vitrine.cycles/1", "state_hash": "0" * 32, "cycles": {"slices": []}}))):
+        cache.write_text(text)
+        check(f"what is kept is {name}: made again, the same", made(run)[0] == first and json.loads(cache.read_text())["cycles"] == first)
+    half = m["steps"] // 2
+    part, _ = made(run, f"@{half}")
+    check("RUN@T: up to that step", part["slices"][-1][0] == half and sum(s[2][1] + s[3][1] for s in part["slices"]) < sum(s[2][1] + s[3][1] for s in first["slices"]), part["slices"][-1])
+    smp = w.path / "smp"
+    vitrine("run", "--kernel", BUILD / "bare/smp", "--memory", "64M", "--cpus", "4", "--timing", "events", "-o", smp, "--console", "none", "--until", 900000)
+    adds_up("events, four processors", smp, made(smp)[0])
+    check("no timing model: nothing of it", made(w.path / "flat")[0] is None)
+
+    kernel = w.path / "kernel"
+    kernel.write_bytes((BUILD / "bare/vmx_basic").read_bytes())
+    gone = w.path / "gone"
+    vitrine("run", "--kernel", kernel, "--memory", "64M", "--timing", "events", "--ledger", "-o", gone, "--console", "none")
+    kernel.write_bytes(b"another")
+    c, said = made(gone)
+    check("an input has changed: a report without them, and a warning that says why", c == {"missing": said.split("no cycles over time: ")[-1].splitlines()[0]} and f"{kernel}: has changed" in said, (c, said))
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="vitrine-timing-") as where:
         w = Where(where)
-        for part in (kept, refusals, by, devices):
+        for part in (kept, refusals, by, devices, report):
             part(w)
     end()
 
