@@ -7,32 +7,54 @@
 #include <algorithm>
 #include <map>
 
+#include "cpu/observer.hpp"
 #include "cpu/timing/timing.hpp"
 #include "cycles.hpp"
 #include "saved.hpp"
 #include "story.hpp"
 #include "text.hpp"
+#include "views/call_stacks.hpp"
 
 namespace vt::cli {
 namespace {
 using json = nlohmann::ordered_json;
 
-/// Cycles by function: of the one that is about to be executed when so many have passed.
-class Functions final : public cpu::TimingSampler {
+/// Cycles by function: of the one that is about to be executed when so many have passed; with its callers, if those are wanted. Calls that are open are learned from
+/// CALL and RET, as the debugger's `bt` does, so no frame pointers are needed.
+class Functions final : public cpu::TimingSampler, private cpu::Observer {
  public:
   /// `foreign`: the symbols are the hypervisor's, and mean nothing in VMX non-root operation.
-  Functions(const hv::Symbols* symbols, bool foreign) : symbols_(symbols), foreign_(foreign) {}
+  Functions(emu::Machine& m, const hv::Symbols* symbols, bool foreign, u64 every, bool callers) : machine_(m), symbols_(symbols), foreign_(foreign), callers_(callers && symbols) {
+    if (callers_) m.observe(this);
+    for (unsigned n = 0; n < m.cpus(); ++n) m.processor(n).timing()->sample_every(every, this);
+  }
+  ~Functions() override {
+    for (unsigned n = 0; n < machine_.cpus(); ++n) machine_.processor(n).timing()->sample_every(0, nullptr);
+    if (callers_) machine_.observe(nullptr);
+  }
+  Functions(const Functions&) = delete;
+  Functions& operator=(const Functions&) = delete;
+
   void sample(const cpu::Cpu& c, u64 rip, u64 cycles) override {
-    const bool guest = c.non_root();
-    const std::optional<u64> begin = symbols_ && !(foreign_ && guest) ? symbols_->begin_of(rip) : std::nullopt;
-    at_[{guest, c.cpl() == 3, begin.value_or(0)}] += cycles;
+    const bool guest = c.non_root(), known = symbols_ && !(foreign_ && guest);
+    Key k{guest, c.cpl() == 3, known ? symbols_->begin_of(rip).value_or(0) : 0, {}};
+    if (callers_ && known)
+      for (u64 back : stacks_.chain(space(c), c.r[4])) {
+        const u64 begin = symbols_->begin_of(back - 1).value_or(0);   // the CALL is before it; what is after it may be another function
+        if (begin || k.callers.empty() || k.callers.back()) k.callers.push_back(begin);
+      }
+    at_[std::move(k)] += cycles;
     all_ += cycles;
   }
-  struct Row { const char* context; std::string name; u64 cycles; };
+  struct Row { const char* context; std::string callers, name; u64 cycles; };   ///< callers: "outermost;...;innermost;", or empty
   /// Most cycles first.
   std::vector<Row> rows() const {
     std::vector<Row> v;
-    for (auto& [k, n] : at_) v.push_back({kContexts[k.guest], k.begin ? bare(symbols_->name(k.begin)) : k.user ? "[user]" : "[unknown]", n});
+    for (auto& [k, n] : at_) {
+      std::string callers;
+      for (std::size_t i = k.callers.size(); i-- > 0;) callers += (k.callers[i] ? bare(symbols_->name(k.callers[i])) : "[unknown]") + ";";
+      v.push_back({kContexts[k.guest], callers, k.begin ? bare(symbols_->name(k.begin)) : k.user ? "[user]" : "[unknown]", n});
+    }
     std::stable_sort(v.begin(), v.end(), [](const Row& a, const Row& b) { return a.cycles > b.cycles; });
     return v;
   }
@@ -41,23 +63,30 @@ class Functions final : public cpu::TimingSampler {
  private:
   struct Key {
     bool guest, user;
-    u64 begin;   ///< of the function; 0: of none that is known
+    u64 begin;                  ///< of the function; 0: of none that is known
+    std::vector<u64> callers;   ///< innermost first, by their beginnings; one 0 for any number of unknown ones
     auto operator<=>(const Key&) const = default;
   };
   static std::string bare(const std::string& name) { return name.substr(0, name.find('+')); }
+  static u32 space(const cpu::Cpu& c) { return c.index() * 2 + (c.non_root() ? 1 : 0); }
+  // cpu::Observer
+  void call(const cpu::Cpu& c, u64 slot, u64 to) override { stacks_.call(space(c), slot, to); }
+  void ret(const cpu::Cpu& c, u64 slot) override { stacks_.ret(space(c), slot); }
+  bool probe(const cpu::Cpu&, u64) override { return false; }
+  bool probed(u64) const override { return false; }
+
+  emu::Machine& machine_;
   const hv::Symbols* symbols_;
-  const bool foreign_;
+  const bool foreign_, callers_;
+  views::CallStacks stacks_;
   std::map<Key, u64> at_;
   u64 all_ = 0;
 };
 
 void by_function(Rerun& rerun, const Saved& saved, const StatOptions& o) {
-  emu::Machine& m = rerun.machine();
   const std::optional<hv::Symbols> symbols = symbols_of(saved.manifest());
-  Functions f(symbols ? &*symbols : nullptr, saved.is_xen());
-  for (unsigned n = 0; n < m.cpus(); ++n) m.processor(n).timing()->sample_every(o.every, &f);
+  Functions f(rerun.machine(), symbols ? &*symbols : nullptr, saved.is_xen(), o.every, o.folded);
   rerun.to(rerun.end_step(), "stat");
-  for (unsigned n = 0; n < m.cpus(); ++n) m.processor(n).timing()->sample_every(0, nullptr);
   const auto rows = f.rows();
   if (o.json) {
     json functions = json::array();
@@ -67,7 +96,7 @@ void by_function(Rerun& rerun, const Saved& saved, const StatOptions& o) {
   }
   std::string s;
   if (o.folded) {
-    for (auto& r : rows) s += fmt::format("{};{} {}\n", r.context, r.name, r.cycles);
+    for (auto& r : rows) s += fmt::format("{};{}{} {}\n", r.context, r.callers, r.name, r.cycles);
   } else {
     std::vector<std::vector<std::string>> t{{"cycles", "", "context", "function"}};
     for (auto& r : rows) t.push_back({grouped(r.cycles), percent(r.cycles, f.all()), r.context, r.name});

@@ -107,9 +107,21 @@ def by(w):
     lines = stat("--by", "function", "--every", 1000, "--folded").splitlines()
     check("folded: CONTEXT;FUNCTION CYCLES", sorted(lines) == sorted(f"{r['context']};{r['function']} {r['cycles']}" for r in f["functions"]), lines)
     named = vitrine("run", "--kernel", BUILD / "bare/vmx_basic", "--memory", "64M", "--timing", "events", "--symbols", BUILD / "bare/vmx_basic.elf64", "-o", w.path / "named", "--console", "none")
+    check("a guest with symbols", named.returncode == 0, named.stderr)
     if named.returncode == 0:
         text = vitrine("stat", w.path / "named", "--by", "function", "--every", 500).stdout
         check("functions have names", "[unknown]" not in text.splitlines()[2], text)
+        lines = vitrine("stat", w.path / "named", "--by", "function", "--every", 500, "--folded").stdout.splitlines()
+        leaves, rows = {}, {}
+        for line in lines:
+            stack, n = line.rsplit(" ", 1)
+            leaf = (stack.split(";")[0], stack.split(";")[-1])
+            leaves[leaf] = leaves.get(leaf, 0) + int(n)
+        for r in json.loads(vitrine("stat", w.path / "named", "--by", "function", "--every", 500, "--json").stdout)["functions"]:
+            rows[r["context"], r["function"]] = rows.get((r["context"], r["function"]), 0) + r["cycles"]
+        check("folded with callers: the same cycles of each function", leaves == rows, (leaves, rows))
+        check("whoever has called stands before: from the first function on, through main, to the one that prints", any(re.match(r"hypervisor;rt_enter_long;rt_start;rt_main;\w*printf\w* \d", x) for x in lines), lines[:5])
+        check("the first function has no callers, and each stack is there once", any(x.startswith("hypervisor;_start ") for x in lines) and len({x.rsplit(" ", 1)[0] for x in lines}) == len(lines), lines)
 
     p = json.loads(stat("--by", "phase", "--phase", 5000, "--phase", m["steps"] // 2, "--json"))
     check("phases in the order of their steps", [x["step"] for x in p["phases"]] == [0, 5000, m["steps"] // 2], p)

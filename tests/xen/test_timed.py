@@ -114,25 +114,30 @@ def one(where, model, processors, until):
 
     t.check(f"{name}: every processor has cycles, and the hypervisor most of them", len(want["timing"]["cpus"]) == processors and
             all(p["root"]["instructions"] > 1_000_000 and p["root"]["cycles"] > p["guest"]["cycles"] for p in want["timing"]["cpus"]), want["timing"])
-    # A ledger and checkpoints of its own; going on from one of these in another process.
-    kept = made("checkpoints", "--ledger", "--checkpoint-every", str(steps // 7 * 2))
-    same("with a ledger and checkpoints", kept.manifest)
-    for at in ("60%",) if not DEEP else ("30%", "60%", "90%"):
-        done = xen.vitrine("replay", kept.directory, "--from", at, "--verify", seconds=600)
-        t.check(f"{name}: from a checkpoint, in another process, to the same states (--from {at})", done.returncode == 0 and "from the checkpoint at step" in done.stderr
-                and f"state at step {steps:,}" in done.stdout, done.stdout + done.stderr)
-
-    # Under a debugger from the first step on.
+    # Under a debugger from the first step on, with a ledger and checkpoints; in the long form each alone, too.
+    watched = ["--ledger", "--checkpoint-every", str(steps // 7 * 2)]
+    if DEEP:
+        same("with a ledger", made("ledger", *watched[:1]).manifest)
+        same("with checkpoints", made("checkpoints", *watched[1:]).manifest)
     command = ["run", "--kernel", xen.GUESTS / "xen.gz", "--append", xen.XEN_LINE, "--module", f"{KERNEL} {xen.DOM0_LINE}", "--module", xen.GUESTS / "initrd.gz", "--symbols",
-               xen.GUESTS / "xen-syms", "-o", where / "debugger", "--console", "file", "--max-steps", 20_000_000_000, "--until", until, "--memory", "2G", *options, "--gdb", 0]
+               xen.GUESTS / "xen-syms", "-o", where / "debugger", "--console", "file", "--max-steps", 20_000_000_000, "--until", until, "--memory", "2G", *options, *watched, "--gdb", 0]
     server = rsp.Server(xen.VITRINE, *command)
     m = Moves(server.port, 1)
     m.through([steps * k // 100 for k in ((3, 55, 97) if not DEEP else range(3, 99, 8))])
     m.c("D")
     m.c.close()
-    status = server.process.wait(600)
-    t.check(f"{name}: made under a debugger, stopped {m.hits} times on the way and {m.steps} single steps", status == 0 and m.hits > 20, f"{status} {m.hits}")
-    same("made under a debugger", xen.Result(status, "", "", where / "debugger").manifest)
+    kept = xen.Result(server.process.wait(600), "", "", where / "debugger")
+    t.check(f"{name}: made under a debugger, stopped {m.hits} times on the way and {m.steps} single steps", kept.status == 0 and m.hits > 20, (kept.status, m.hits))
+    same("made under a debugger, with a ledger and checkpoints", kept.manifest)
+
+    # Going on from a checkpoint, in another process.
+    for at in ("60%",) if not DEEP else ("30%", "60%", "90%"):
+        done = xen.vitrine("replay", kept.directory, "--from", at, "--verify", seconds=600)
+        t.check(f"{name}: from a checkpoint, in another process, to the same states (--from {at})", done.returncode == 0 and "from the checkpoint at step" in done.stderr
+                and f"state at step {steps:,}" in done.stdout, done.stdout + done.stderr)
+
+    if model == "events" and not DEEP:
+        return print(f"  {name}: {time.monotonic() - begin:.1f} s", flush=True)
 
     # The finished run, from one of its checkpoints on, back and forth.
     server = rsp.Server(xen.VITRINE, "gdb", f"{kept.directory}@62%", "--serve", 0)
@@ -151,15 +156,24 @@ def one(where, model, processors, until):
     server.end()
 
     # Made again in stretches: each cycle is in one of them.
-    if model == "events" and not DEEP:
-        return print(f"  {name}: {time.monotonic() - begin:.1f} s", flush=True)
     done = xen.vitrine("stat", plain.directory, "--by", "phase", *(a for k in (11, 40, 93) for a in ("--phase", f"{k}%")), "--json", seconds=600)
     phases = json.loads(done.stdout)["phases"] if done.returncode == 0 else []
     for context, key in (("hypervisor", "root"), ("guest", "guest")):
         whole = sum(p[key]["cycles"] for p in want["timing"]["cpus"])
         got = sum(p[context]["cycles"] for p in phases)
         t.check(f"{name}, {context}: made again in four stretches, the same cycles but for fractions", len(phases) == 4 and abs(got - whole) <= 4 + processors, (got, whole, done.stderr))
+    if processors == 1:
+        stacks_of_calls(name, plain)
     print(f"  {name}: {time.monotonic() - begin:.1f} s", flush=True)
+
+
+def stacks_of_calls(name, run):
+    done = xen.vitrine("stat", run.directory, "--by", "function", "--folded", seconds=600)
+    stacks = [(line.rsplit(" ", 1)[0], int(line.rsplit(" ", 1)[1])) for line in done.stdout.splitlines()]
+    below = sum(n for s, n in stacks if s.startswith("hypervisor;__high_start;__start_xen;"))
+    t.check(f"{name}: nearly all of the hypervisor's cycles are below __start_xen", below > .9 * sum(n for s, n in stacks if s.startswith("hypervisor;")) > 0, stacks[:5])
+    t.check(f"{name}: modules are moved by memmove, which move_memory calls", any(re.match(r"hypervisor;.*;move_memory[^;]*;memmove$", s) for s, _ in stacks), stacks[:5])
+    t.check(f"{name}: Xen's symbols name nothing of its guest", all(s in ("guest;[unknown]", "guest;[user]") for s, _ in stacks if s.startswith("guest")), stacks)
 
 
 KERNEL = xen.plain_kernel()
