@@ -179,6 +179,7 @@ int main_checked(int argc, char** argv) {
       ->type_name("function|phase");
   a->add_option("--phase", stat_o.phases, "A moment at which a phase begins: step number, 37%, console:'text', exit#N, entry#N, sym:NAME[#n]")->type_name("T")->allow_extra_args(false);
   a->add_option("--every", stat_o.every, "Cycles between two samples of --by function (default 20000)")->type_name("N");
+  a->add_option("--guest-symbols", stat_o.guest_symbols, "--by function: names for the guest's functions, from its kernel's ELF file")->type_name("FILE");
   a->add_flag("--folded", stat_o.folded, "--by function with callers, as lines CONTEXT;OUTERMOST;...;FUNCTION CYCLES, for flame graphs");
   verb_action(*a, stat_o, result, stat);
 

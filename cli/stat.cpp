@@ -90,7 +90,7 @@ int stat(const StatOptions& o) {
   const Saved saved(o.run);
   saved.end_only("stat");
   if (!o.by.empty()) return stat_cycles(saved, o);
-  if (!o.phases.empty() || o.folded) throw UsageError("--phase, --folded: go with --by");
+  if (!o.phases.empty() || o.folded || !o.guest_symbols.empty()) throw UsageError("--phase, --folded, --guest-symbols: go with --by");
   const json& m = saved.manifest();
   if (o.json) {
     json j{{"schema", "vitrine.stat/1"}, {"run", saved.path()}};

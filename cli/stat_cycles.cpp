@@ -23,8 +23,8 @@ using json = nlohmann::ordered_json;
 /// CALL and RET, as the debugger's `bt` does, so no frame pointers are needed.
 class Functions final : public cpu::TimingSampler, private cpu::Observer {
  public:
-  /// `foreign`: the symbols are the hypervisor's, and mean nothing in VMX non-root operation.
-  Functions(emu::Machine& m, const hv::Symbols* symbols, bool foreign, u64 every, bool callers) : machine_(m), symbols_(symbols), foreign_(foreign), callers_(callers && symbols) {
+  /// Symbols of each context, or null.
+  Functions(emu::Machine& m, std::array<const hv::Symbols*, 2> symbols, u64 every, bool callers) : machine_(m), symbols_(symbols), callers_(callers && (symbols[0] || symbols[1])) {
     if (callers_) m.observe(this);
     for (unsigned n = 0; n < m.cpus(); ++n) m.processor(n).timing()->sample_every(every, this);
   }
@@ -36,11 +36,12 @@ class Functions final : public cpu::TimingSampler, private cpu::Observer {
   Functions& operator=(const Functions&) = delete;
 
   void sample(const cpu::Cpu& c, u64 rip, u64 cycles) override {
-    const bool guest = c.non_root(), known = symbols_ && !(foreign_ && guest);
-    Key k{guest, c.cpl() == 3, known ? symbols_->begin_of(rip).value_or(0) : 0, {}};
-    if (callers_ && known)
+    const bool guest = c.non_root();
+    const hv::Symbols* symbols = symbols_[guest];
+    Key k{guest, c.cpl() == 3, symbols ? symbols->begin_of(rip).value_or(0) : 0, {}};
+    if (callers_ && symbols)
       for (u64 back : stacks_.chain(space(c), c.r[4])) {
-        const u64 begin = symbols_->begin_of(back - 1).value_or(0);   // the CALL is before it; what is after it may be another function
+        const u64 begin = symbols->begin_of(back - 1).value_or(0);   // the CALL is before it; what is after it may be another function
         if (begin || k.callers.empty() || k.callers.back()) k.callers.push_back(begin);
       }
     at_[std::move(k)] += cycles;
@@ -52,8 +53,8 @@ class Functions final : public cpu::TimingSampler, private cpu::Observer {
     std::vector<Row> v;
     for (auto& [k, n] : at_) {
       std::string callers;
-      for (std::size_t i = k.callers.size(); i-- > 0;) callers += (k.callers[i] ? bare(symbols_->name(k.callers[i])) : "[unknown]") + ";";
-      v.push_back({kContexts[k.guest], callers, k.begin ? bare(symbols_->name(k.begin)) : k.user ? "[user]" : "[unknown]", n});
+      for (std::size_t i = k.callers.size(); i-- > 0;) callers += name(k, k.callers[i], "[unknown]") + ";";
+      v.push_back({kContexts[k.guest], callers, name(k, k.begin, k.user ? "[user]" : "[unknown]"), n});
     }
     std::stable_sort(v.begin(), v.end(), [](const Row& a, const Row& b) { return a.cycles > b.cycles; });
     return v;
@@ -67,7 +68,11 @@ class Functions final : public cpu::TimingSampler, private cpu::Observer {
     std::vector<u64> callers;   ///< innermost first, by their beginnings; one 0 for any number of unknown ones
     auto operator<=>(const Key&) const = default;
   };
-  static std::string bare(const std::string& name) { return name.substr(0, name.find('+')); }
+  std::string name(const Key& k, u64 begin, const char* unknown) const {
+    if (!begin) return unknown;
+    const std::string s = symbols_[k.guest]->name(begin);
+    return s.substr(0, s.find('+'));
+  }
   static u32 space(const cpu::Cpu& c) { return c.index() * 2 + (c.non_root() ? 1 : 0); }
   // cpu::Observer
   void call(const cpu::Cpu& c, u64 slot, u64 to) override { stacks_.call(space(c), slot, to); }
@@ -76,8 +81,8 @@ class Functions final : public cpu::TimingSampler, private cpu::Observer {
   bool probed(u64) const override { return false; }
 
   emu::Machine& machine_;
-  const hv::Symbols* symbols_;
-  const bool foreign_, callers_;
+  const std::array<const hv::Symbols*, 2> symbols_;
+  const bool callers_;
   views::CallStacks stacks_;
   std::map<Key, u64> at_;
   u64 all_ = 0;
@@ -85,7 +90,9 @@ class Functions final : public cpu::TimingSampler, private cpu::Observer {
 
 void by_function(Rerun& rerun, const Saved& saved, const StatOptions& o) {
   const std::optional<hv::Symbols> symbols = symbols_of(saved.manifest());
-  Functions f(rerun.machine(), symbols ? &*symbols : nullptr, saved.is_xen(), o.every, o.folded);
+  // Xen's own mean nothing in its guest.
+  const std::optional<hv::Symbols> guest = !o.guest_symbols.empty() ? hv::Symbols::load(o.guest_symbols) : saved.is_xen() ? std::nullopt : symbols;
+  Functions f(rerun.machine(), {symbols ? &*symbols : nullptr, guest ? &*guest : nullptr}, o.every, o.folded);
   rerun.to(rerun.end_step(), "stat");
   const auto rows = f.rows();
   if (o.json) {
@@ -173,6 +180,7 @@ int stat_cycles(const Saved& saved, const StatOptions& o) {
   if (o.by != "phase" && !o.phases.empty()) throw UsageError("--phase: goes with --by phase");
   if (o.by == "phase" && o.phases.empty()) throw UsageError("--by phase: where do phases begin? A --phase for each, say --phase \"console:'Building a PVH'\"");
   if (o.folded && (o.by != "function" || o.json)) throw UsageError("--folded: goes with --by function, and not with --json");
+  if (o.by != "function" && !o.guest_symbols.empty()) throw UsageError("--guest-symbols: goes with --by function");
   if (o.every < 100) throw UsageError(fmt::format("--every {}: at least 100 cycles", o.every));
   if (!saved.manifest().contains("timing")) throw UsageError(fmt::format("{}: was made without a timing model; run it with --timing events or core", saved.path()));
   const std::unique_ptr<Rerun> rerun = saved.again_before(0);

@@ -112,6 +112,7 @@ struct StatOptions {
   std::string by;                      ///< "function", "phase"; empty: the manifest's counters
   std::vector<std::string> phases;     ///< moments at which one begins
   u64 every = 20'000;                  ///< cycles between two samples
+  std::string guest_symbols;           ///< by function: ELF file with those of VMX non-root operation
   bool folded = false;                 ///< by function: a line for each with its callers, as flame graphs are made from
 };
 int stat(const StatOptions& o);

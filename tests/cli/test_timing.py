@@ -123,15 +123,22 @@ def by(w):
         check("whoever has called stands before: from the first function on, through main, to the one that prints", any(re.match(r"hypervisor;rt_enter_long;rt_start;rt_main;\w*printf\w* \d", x) for x in lines), lines[:5])
         check("the first function has no callers, and each stack is there once", any(x.startswith("hypervisor;_start ") for x in lines) and len({x.rsplit(" ", 1)[0] for x in lines}) == len(lines), lines)
 
+    f = json.loads(stat("--by", "function", "--every", 500, "--guest-symbols", BUILD / "bare/vmx_basic.elf64", "--json"))["functions"]
+    check("symbols for the guest alone name its functions alone", {r["function"] for r in f if r["context"] == "hypervisor"} == {"[unknown]"} and
+          {"guest_load", "guest_store"} <= {r["function"] for r in f if r["context"] == "guest"}, f)
+    done = vitrine("stat", run, "--by", "function", "--guest-symbols", w.path / "nosuch")
+    check("no such symbols: status 4, and why", done.returncode == 4 and f"{w.path}/nosuch: " in done.stderr, (done.returncode, done.stderr))
+
     p = json.loads(stat("--by", "phase", "--phase", 5000, "--phase", m["steps"] // 2, "--json"))
     check("phases in the order of their steps", [x["step"] for x in p["phases"]] == [0, 5000, m["steps"] // 2], p)
     for c, n in whole.items():
         got = sum(x[c]["cycles"] for x in p["phases"])
         check(f"{c}: phases add up to the run's cycles", abs(got - n) <= len(p["phases"]), (got, n))
     check("a table of each", "Cycles of the hypervisor by phase\n" in stat("--by", "phase", "--phase", 5000))
-    for args, words in ((("--by", "month"), "--by month: function or phase"), (("--by", "phase"), "--by phase: where do phases begin?"), (("--phase", "5"), "--phase, --folded: go with --by"),
+    for args, words in ((("--by", "month"), "--by month: function or phase"), (("--by", "phase"), "--by phase: where do phases begin?"), (("--phase", "5"), "--phase, --folded, --guest-symbols: go with --by"),
                         (("--by", "function", "--every", "3"), "--every 3: at least 100 cycles"), (("--by", "function", "--folded", "--json"), "--folded: goes with --by function"),
-                        (("--by", "phase", "--phase", "nonsense"), "--phase nonsense: ")):
+                        (("--by", "phase", "--phase", "nonsense"), "--phase nonsense: "),
+                        (("--by", "phase", "--phase", "5", "--guest-symbols", "x"), "--guest-symbols: goes with --by function")):
         done = vitrine("stat", run, *args)
         check(f"{' '.join(args)}: status 2, and why", done.returncode == 2 and words in done.stderr, (done.returncode, done.stderr))
     done = vitrine("stat", w.path / "flat", "--by", "function")
