@@ -72,5 +72,9 @@ for file in sorted((ROOT / "bench/micro").glob("xeon-*.json")):
     figures = micro.with_derived(micro.typical(kept["rows"]))
     check(f"{file.name}: an addition is a cycle", abs(figures["chain.add"] - 1) < 0.005, figures["chain.add"])
     check(f"{file.name}: figures for all that needs no rights", [n for n in native if figures[n] is None and not re.match(r"ept|vmx|kernel", n)] == [], figures)
+for file in sorted((ROOT / "bench/micro").glob("xeon-6-207.json")):   # the kind of core that the profile is of
+    out = script("--native-from", str(file), "--timing", "core", "--profile", "measured-server", "--gate")
+    check("core with the measured profile passes every gate", out.returncode == 0 and "mean error against the 24 anchors" in out.stdout, out.stdout[-2000:] + out.stderr)
+check("what no gate judges has a reason", anchors["left_out"] and all(n in native and len(why) > 40 for n, why in anchors["left_out"].items()), anchors["left_out"])
 check("every gate has a row", all(any(re.fullmatch(g["rows"], n) for n in [*native, *micro.DERIVED]) for g in anchors["gates"]))
 end()

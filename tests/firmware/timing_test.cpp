@@ -56,7 +56,7 @@ TEST(profiles, the_measured_one_has_what_was_measured) {
   EXPECT_EQ(p.stlb_hit, 7u);
   EXPECT_EQ(p.mispredict, 23u);
   for (auto [op, latency] : {std::pair{OpClass::alu, 1}, {OpClass::lea_slow_scaled, 2}, {OpClass::mul, 3}, {OpClass::popcnt, 3}, {OpClass::div32, 11}, {OpClass::fp_mul, 3},
-                             {OpClass::fp_div_d, 13}, {OpClass::lfence, 13}, {OpClass::mfence, 39}, {OpClass::pause, 36}, {OpClass::rdtsc, 26}})
+                             {OpClass::fp_div_d, 14}, {OpClass::lfence, 13}, {OpClass::mfence, 39}, {OpClass::pause, 36}, {OpClass::rdtsc, 26}})
     EXPECT_EQ(cost(p, op).latency, latency) << op_name(op);
 }
 
