@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <sys/mman.h>
+
 #include <algorithm>
 
+#include "base/check.hpp"
 #include "cpu/block.hpp"
 #include "timing/timed_insn.hpp"
 
 namespace vt::cpu {
 
+BlockCache::BlockCache(PhysMem& mem, bool timed) : mem_(mem), reserved_((timed ? 1 + kTimedInsn : 1) * kReserved) {
+  void* p = ::mmap(nullptr, reserved_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(p != MAP_FAILED, "cannot reserve address space for decoded code");
+  base_ = static_cast<u8*>(p);
+}
+BlockCache::~BlockCache() { ::munmap(base_, reserved_); }
+
 void* BlockCache::allocate(std::size_t n) {
-  n = align_up(n, 64);
-  if (n > chunk_left_) {
-    chunks_.push_back(std::make_unique<u8[]>(kChunk + 64));
-    chunk_left_ = kChunk;
-  }
-  u8* base = chunks_.back().get();
-  base += -reinterpret_cast<std::uintptr_t>(base) & 63;
-  void* p = base + (kChunk - chunk_left_);
-  chunk_left_ -= n;
-  used_ += n;
+  void* p = base_ + used_;
+  used_ += align_up(n, 64);
+  CHECK(used_ <= kReserved, "more decoded code than there is room for");
   return p;
 }
 
@@ -51,10 +54,7 @@ Block* BlockCache::insert(const Block& from, const Insn* insns, const Block::Obs
     b->observed = static_cast<Block::Observed*>(allocate(b->n * sizeof(Block::Observed)));
     std::copy_n(observed, b->n, b->observed);
   }
-  if (timed) {
-    b->timed = static_cast<TimedInsn*>(allocate(b->n * sizeof(TimedInsn)));
-    std::copy_n(timed, b->n, b->timed);
-  }
+  if (timed) std::copy_n(timed, b->n, const_cast<TimedInsn*>(timed_of(timed_at(), b->insns)));
   newly_code = note(b->page, b);
   if (b->crosses) newly_code |= note(b->page2, b);
   Block*& head = bucket_[hash(b->page + b->first_off, b->mode)];
@@ -95,8 +95,8 @@ void BlockCache::clear() {
   std::fill(bucket_.begin(), bucket_.end(), nullptr);
   std::fill(jump_.begin(), jump_.end(), Jump{});
   pages_.clear();  // the pages' flags stay: they cost a slow write, no more
-  chunks_.clear();
-  used_ = chunk_left_ = 0;
+  ::madvise(base_, reserved_, MADV_DONTNEED);
+  used_ = 0;
 }
 
 }  // namespace vt::cpu

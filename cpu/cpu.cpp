@@ -8,14 +8,15 @@ namespace vt::cpu {
 
 Cpu::Cpu(Outside& out, const CpuModel& model, unsigned index, bool bootstrap)
     : apic(*this, index, bootstrap, model.has(Feature::x2apic)), out_(out), mem_(out.memory()), stop_(out.stop()), model_(model), index_(index), bootstrap_(bootstrap),
-      blocks_(std::make_unique<BlockCache>(out.memory())) {
+      blocks_(std::make_unique<BlockCache>(out.memory(), false)) {
   reset(false);
 }
 Cpu::~Cpu() = default;
 
 void Cpu::set_timing(const timing::Timing& t, LastLevel& last) {
-  timing_ = std::make_unique<Timing>(*this, t, last);
   drop_derived();
+  blocks_ = std::make_unique<BlockCache>(mem_, true);
+  timing_ = std::make_unique<Timing>(*this, t, last);
 }
 u64 Cpu::timed_now() const { return out_.clamp_time(timing_->now_ns()); }
 u64 Cpu::timed_allowance() const { return std::min(static_cast<u64>(budget) + 1, timing_->iterations()); }

@@ -20,9 +20,6 @@ template <class C> Next too_long(C& c, const Insn&) { return c.gp(0); }
 /// Linear address of code at `rip`.
 u64 code_linear(const Cpu& c, u64 rip) { return c.code64_now ? rip : static_cast<u32>(c.seg[CS].base + rip); }
 
-/// Links and the rip look-up take the linear address for granted: flat code segments only.
-bool linkable(const Cpu& c) { return c.code64_now || (c.mode & mode_bit::flat); }
-
 struct Decode {
   Block block;
   Insn insns[kMaxInsns + 1];
@@ -81,7 +78,7 @@ bool decode_block(Cpu& c, u64 linear, Hpa at, u16 mode, Decode& d) {
     off += i.len;
     if (ends) break;
   }
-  if (!(mode & mode_bit::single) && linkable(c) && !b.crosses && !c.timing()) fuse(d.insns, b.n);
+  if (!(mode & mode_bit::single) && rip_is_linear(c) && !b.crosses && !c.timing()) fuse(d.insns, b.n);
   d.is_observed = mark_observed(c, rip, d.insns, b.n, d.observed);
   if (c.timing()) {
     d.timed.resize(b.n);
@@ -141,7 +138,7 @@ void chain_slow(Cpu& c, const Insn* i) {
   const bool mark = i == c.block->insns + c.block->count;  // n of a block that has just died says nothing
   c.why = Next::jump;
   c.left_at = mark ? i - 1 : i;
-  if (!linkable(c) || (c.block->mode & mode_bit::single)) return;  // a block of one is followed by a look around
+  if (!rip_is_linear(c) || (c.block->mode & mode_bit::single)) return;  // a block of one is followed by a look around
   BlockCache::Jump& j = c.blocks().jump(c.target);
   if (j.rip != c.target || j.valid != c.links_valid || j.mode != c.mode) return;
   if (c.budget < static_cast<i64>(j.to->n)) return;
@@ -178,7 +175,7 @@ u64 Cpu::run(u64 steps) {
 
     // SDM 3A "Limit Checking": code segments that are not flat are checked block by block.
     Block* b = nullptr;
-    const bool can_link = linkable(*this);
+    const bool can_link = rip_is_linear(*this);
     BlockCache::Jump* j = can_link ? &blocks_->jump(rip) : nullptr;
     if (!can_link && rip > seg[CS].limit) gp(0);
     else if (j && !single && j->rip == rip && j->valid == links_valid && j->mode == m && !j->to->dead) b = j->to;
@@ -231,7 +228,7 @@ void Cpu::execute(Block& b) {
     case Next::end: case Next::seq: rip = (r[kRipReg] + i.next_off()) & wrap; break;
     case Next::again: case Next::fault: rip = (r[kRipReg] + i.off) & wrap; break;
   }
-  if (timing_) timing_->left(done, last->timed + index, rip);
+  if (timing_) timing_->left(done, timed_of(blocks_->timed_at(), left_at), rip);
   const bool entered = non_root() != guest;  // VM entry and exit bring their own blocking and traps
   if (why != Next::fault) {
     careful = false;

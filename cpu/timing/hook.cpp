@@ -82,24 +82,39 @@ void Timing::settle() {
 }
 
 bool Timing::branch(u64 next_rip) {
-  ++now_stack().branches;
   const bool right = last_->branch == Predictor::Kind::conditional ? predictor_.conditional(rip_, next_rip != rip_ + insn_->len) : predictor_.predict(last_->branch, rip_, rip_ + insn_->len, next_rip);
-  if (right) return false;
-  mispredicted();
-  return true;
+  branched(right);
+  return !right;
 }
 
-void Timing::mispredicted() {
-  ++now_stack().mispredicted;
-  if (!core_) add(Cause::branch, t_.profile.mispredict * kTicks);
+/// Without a branch of the host: which ones are mispredicted is as hard to predict for it.
+inline void Timing::branched(bool right) {
+  CycleStack& s = now_stack();
+  const u64 ticks = u64{t_.profile.mispredict} * kTicks * u64{!right && !core_};
+  ++s.branches;
+  s.mispredicted += !right;
+  ticks_ += ticks, since_ += ticks, s[Cause::branch] += ticks;
 }
+
+/// Where the page is, if the processor has accessed it so a moment ago and the tag says so.
+VT_INLINE const HostCache::Entry& Timing::host_entry(u64 la, bool read) const { return (read ? c_.host.rd : c_.host.wr)[HostCache::slot(la)]; }
+
+/// An access that L1 may not have: the host fetches the LLC's tags meanwhile. Of a wrong page, if it is not where it was.
+VT_INLINE void Timing::expect(u64 la, bool read) const { caches_.prefetch((host_entry(la, read).addend + la - host_base_) >> 6); }
 
 /// The one operand of a plain instruction, which is not among the recent lines.
 inline void Timing::missed() {
   pending_ = Pending::nothing;
   repeats_ = false;
   const TimedAccess& a = last_->access[0];
-  charge_access(access(la_[0], a.size, a.written), a.read);
+  const u64 la = la_[0];
+  if (caches_.recent().has(la, a.size, a.written)) return;   // not aligned
+  const HostCache::Entry& e = host_entry(la, a.read);
+  if (VT_UNLIKELY((la & 63) + a.size > 64 || ((la & kPageMask) | c_.host.tag) != e.tag || !tlbs_.recent(la))) return charge_access(access(la, a.size, a.written), a.read);
+  MemLevel from;   // the usual: one line of memory, on a page that has been used a moment ago
+  caches_.data((e.addend + la - host_base_) >> 6, a.written, from);
+  caches_.recent().name(la, a.written);
+  if (from != MemLevel::l1) add(miss_of(from, false), exposed_[static_cast<unsigned>(from)][a.read]);
 }
 
 void Timing::finish(u64 next_rip) {
@@ -109,7 +124,7 @@ void Timing::finish(u64 next_rip) {
   repeats_ = false;
   if (x.kind == TimedKind::branch) branch(next_rip);
   for (unsigned n = 0; n < x.accesses; ++n)
-    if (!caches_.recent().has(la_[n], x.access[n].size, x.access[n].clean())) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
+    if (!caches_.recent().has(la_[n], x.access[n].size, x.access[n].written)) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
   if (x.kind == TimedKind::special) special();
 }
 
@@ -127,7 +142,7 @@ void Timing::retire(unsigned n, u64 next_rip) {
       Scoreboard::Operand operands[TimedInsn::kMost];
       for (unsigned k = 0; k < x->accesses; ++k) {
         const TimedAccess& a = x->access[k];
-        operands[k] = {la_[k], caches_.recent().has(la_[k], a.size, a.clean()) ? &kNear : &(costs_[k] = access(la_[k], a.size, a.written))};
+        operands[k] = {la_[k], caches_.recent().has(la_[k], a.size, a.written) ? &kNear : &(costs_[k] = access(la_[k], a.size, a.written))};
       }
       core_->retire(*i, *x, operands, mispredicted, next_rip != rip_ + i->len);
       if (x->kind == TimedKind::special) settle(), special();
@@ -137,8 +152,6 @@ void Timing::retire(unsigned n, u64 next_rip) {
   for (; n; --n, ++x) core_->retire_quiet(*x);
   settle();
 }
-
-inline u64 Timing::host_page(u64 la) const { return c_.host.rd[HostCache::slot(la)].addend - host_base_; }
 
 bool Timing::tripped(const Insn* i) {
   if (ticks_ >= next_sample_) take_sample(c_.r[kRipReg] + i->off);
@@ -152,20 +165,17 @@ bool Timing::tripped(const Insn* i) {
   return true;
 }
 
-enum class Mark : u8 { quiet, event, data64, jump };   ///< data64: a memory operand whose address is a sum of registers; jump: a branch and no more
+/// data64, data32: a memory operand whose linear address is a sum of registers; stack32: one of a flat stack outside 64-bit mode; jump: a branch and no more.
+enum class Mark : u8 { quiet, event, data64, data32, stack32, jump };
 enum class Lines : u8 { same, first, both };     ///< what may have to be fetched: none; its line; its line and the next one
 
 /// The hook, in parts: what happens rarely is a function of its own that goes on at the beginning again, so that the usual path needs no frame.
 struct TimedSteps {
   static u64 rip(const Cpu& c, const Insn* i) { return c.r[kRipReg] + i->off; }
-  static const TimedInsn& of(const Block& b, const Insn* i) {
-    static_assert(sizeof(TimedInsn) == 2 * sizeof(Insn), "the way from one to the other is a subtraction and an addition");
-    return *reinterpret_cast<const TimedInsn*>(reinterpret_cast<const char*>(b.timed) + 2 * (reinterpret_cast<const char*>(i) - reinterpret_cast<const char*>(b.insns)));
-  }
   /// The line of code at `rip` is the one that was fetched last, or one that costs nothing.
   static bool at_hand(const Cpu& c, Timing& t, u64 rip) {
     if (rip >> 6 == t.line_) return true;
-    if (VT_UNLIKELY(!c.code64_now || !t.caches_.recent_code().has(rip, 1, RecentLines::kAny))) return false;
+    if (VT_UNLIKELY(!rip_is_linear(c) || !t.caches_.recent_code().has(rip, 1, false))) return false;
     t.line_ = rip >> 6;
     return true;
   }
@@ -187,9 +197,16 @@ struct TimedSteps {
   template <Lines Fetch, Mark What>
   [[gnu::noinline]] static void branched(Cpu& c, const Insn* i) {
     Timing& t = *c.timing();
-    const u64 next = rip(c, i);
-    if (VT_UNLIKELY(!t.predictor_.surely(t.rip_, next != t.rip_ + t.insn_->len))) return retire<false, Fetch, What>(c, i);
+    if (VT_UNLIKELY(!t.predictor_.surely(t.rip_, rip(c, i) != t.rip_ + t.insn_->len))) return guessed<Fetch, What>(c, i);
     ++t.now_stack().branches;
+    t.pending_ = Timing::Pending::nothing;
+    t.repeats_ = false;
+    return step<false, Fetch, What>(c, i);
+  }
+  template <Lines Fetch, Mark What>
+  [[gnu::noinline]] static void guessed(Cpu& c, const Insn* i) {
+    Timing& t = *c.timing();
+    t.branched(t.predictor_.by_history(t.rip_, rip(c, i) != t.rip_ + t.insn_->len));
     t.pending_ = Timing::Pending::nothing;
     t.repeats_ = false;
     return step<false, Fetch, What>(c, i);
@@ -227,12 +244,16 @@ struct TimedSteps {
       const u64 next = (rip(c, i) | 63) + 1;
       if (!at_hand(c, t, next)) t.fetch(next, c.block->crosses ? c.block->page2 : c.block->page + ((i->off | 63) + 1));
     }
-    const TimedInsn& x = of(*c.block, i);
+    const TimedInsn& x = *timed_of(t.timed_at_, i);
     t.last_ = &x;
-    t.insn_ = i;
-    if (What == Mark::data64) {
-      const u64 la = t.la_[0] = c.r[x.base] + c.r[x.index] * x.scale + static_cast<u64>(static_cast<i64>(x.disp));
-      if (!Core && VT_UNLIKELY(!t.caches_.recent().has(la, x.access[0].size, x.clean))) t.expect(la), t.pending_ = Timing::Pending::access;
+    if (Core || What == Mark::event || What == Mark::jump) t.insn_ = i;
+    if (What == Mark::data64 || What == Mark::data32 || What == Mark::stack32) {
+      u64 la = c.r[x.base] + static_cast<u64>(static_cast<i64>(x.disp));
+      if (What != Mark::stack32) la += c.r[x.index] * x.scale;
+      else la = c.stack_mask(la);
+      if (What == Mark::data32) la = static_cast<u32>(la);
+      if (Core) t.la_[0] = la;
+      else if (VT_UNLIKELY(!t.caches_.recent().has(la, x.asks))) t.la_[0] = la, t.expect(la, x.access[0].read), t.pending_ = Timing::Pending::access;
     } else if (What == Mark::jump) {
       t.rip_ = rip(c, i);
       if (!Core) t.pending_ = x.branch == Predictor::Kind::conditional ? Timing::Pending::branch : Timing::Pending::anything;
@@ -243,27 +264,37 @@ struct TimedSteps {
   }
 };
 
-/// Fills in what the operand's address is made of; false: it takes more than that.
-bool sum_of_registers(const Cpu& c, const Insn& i, TimedInsn& x) {
+/// How the address of the one operand is to be found, of which `x` is told; event: it takes more than that.
+Mark mark_of_operand(const Cpu& c, const Insn& i, TimedInsn& x) {
   using enum TimedAccess::At;
-  if (!c.code64_now || x.kind != TimedKind::plain || x.accesses != 1) return false;
-  x.index = kZeroReg, x.scale = 1, x.clean = x.access[0].clean();
+  if (!rip_is_linear(c) || x.kind != TimedKind::plain || x.accesses != 1 || x.access[0].size > RecentLines::kLine) return Mark::event;
+  x.index = kZeroReg, x.scale = 1, x.asks = RecentLines::question(x.access[0].size, x.access[0].written);
+  const Mark of_stack = c.code64_now ? Mark::data64 : Mark::stack32;
   switch (x.access[0].at) {
     case operand:
-      if (i.ea() != Ea::plain64) return false;
+      if (i.ea() != Ea::plain64 && i.ea() != Ea::plain32) return Mark::event;
       x.base = i.rm, x.index = i.index, x.scale = static_cast<u8>(1u << i.scale()), x.disp = i.disp;
-      return true;
-    case push: x.base = 4, x.disp = -static_cast<i32>(x.access[0].size); return true;
-    case pop: x.base = 4; return true;
-    case frame: x.base = 5; return true;
-    default: return false;
+      return i.ea() == Ea::plain64 ? Mark::data64 : Mark::data32;
+    case push: x.base = 4, x.disp = -static_cast<i32>(x.access[0].size); return of_stack;
+    case pop: x.base = 4; return of_stack;
+    case frame: x.base = 5; return of_stack;
+    default: return Mark::event;
   }
 }
 
 Mark mark_of(const Cpu& c, const Insn& i, TimedInsn& x) {
   if (x.quiet()) return Mark::quiet;
   if (x.kind == TimedKind::branch && !x.accesses) return Mark::jump;
-  return sum_of_registers(c, i, x) ? Mark::data64 : Mark::event;
+  return mark_of_operand(c, i, x);
+}
+
+template <bool Core, Lines Fetch>
+constexpr std::array<Fn, 6> kSteps = {TimedSteps::step<Core, Fetch, Mark::quiet>, TimedSteps::step<Core, Fetch, Mark::event>, TimedSteps::step<Core, Fetch, Mark::data64>,
+                                      TimedSteps::step<Core, Fetch, Mark::data32>, TimedSteps::step<Core, Fetch, Mark::stack32>, TimedSteps::step<Core, Fetch, Mark::jump>};
+template <bool Core>
+Fn step_for(Lines lines, Mark mark) {
+  const auto& s = lines == Lines::same ? kSteps<Core, Lines::same> : lines == Lines::first ? kSteps<Core, Lines::first> : kSteps<Core, Lines::both>;
+  return s[static_cast<unsigned>(mark)];
 }
 
 /// Marked are those that do more than take time, the first of a block or of a line, and what follows a string instruction, whose account needs the registers
@@ -279,13 +310,6 @@ void mark_timed(Cpu& c, Insn* insns, unsigned n, TimedInsn* timed) {
     if (!core) x.cost = (x.kind == TimedKind::string && x.by_rep ? 0 : Timing::row_cost(p, x.op)) + (x.lock ? Timing::row_cost(p, timing::OpClass::lock) : 0);
   }
   using enum Lines;
-  using S = TimedSteps;
-  constexpr Fn kSteps[2][3][4] = {{{S::step<false, same, quiet>, S::step<false, same, event>, S::step<false, same, data64>, S::step<false, same, jump>},
-                                   {S::step<false, first, quiet>, S::step<false, first, event>, S::step<false, first, data64>, S::step<false, first, jump>},
-                                   {S::step<false, both, quiet>, S::step<false, both, event>, S::step<false, both, data64>, S::step<false, both, jump>}},
-                                  {{S::step<true, same, quiet>, S::step<true, same, event>, S::step<true, same, data64>, S::step<true, same, jump>},
-                                   {S::step<true, first, quiet>, S::step<true, first, event>, S::step<true, first, data64>, S::step<true, first, jump>},
-                                   {S::step<true, both, quiet>, S::step<true, both, event>, S::step<true, both, data64>, S::step<true, both, jump>}}};
   u32 run = 0;
   u16 length = 0;
   for (unsigned k = n; k--;) {
@@ -296,7 +320,7 @@ void mark_timed(Cpu& c, Insn* insns, unsigned n, TimedInsn* timed) {
     const TimedInsn* before = k && timed[k - 1].kind == TimedKind::string ? &timed[k - 1] : nullptr;
     const Mark mark = before && before->by_rep && x.quiet() ? event : mark_of(c, i, x);
     if (lines == same && mark == quiet && !before) continue;
-    i.fn = kSteps[core][static_cast<unsigned>(lines)][static_cast<unsigned>(mark)];
+    i.fn = core ? step_for<true>(lines, mark) : step_for<false>(lines, mark);
     x.run = run, x.run_length = length;
     run = 0, length = 0;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cpu/timing/predictor.hpp"
 
-#include <bit>
+#include <algorithm>
 
 #include "base/bits.hpp"
 
@@ -14,46 +14,49 @@ i8 learnt(i8 counter, bool taken, int low, int high) {
   return static_cast<i8>(n < low ? low : n > high ? high : n);
 }
 
-unsigned highest(unsigned bits) { return static_cast<unsigned>(std::bit_width(bits)) - 1; }
-
 }  // namespace
 
 Predictor::Predictor(const timing::Profile& p)
-    : base_(std::size_t{1} << p.predictor_log2), base_mask_(base_.size() - 1), btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {
-  sure_ = static_cast<u8>(std::clamp(p.history_bits, 2u, 64u));
-  for (unsigned t = 0; t < kTables; ++t) {
-    keep_[t] = mask(std::clamp(p.history_bits >> (kTables - 1 - t), 2u, 64u) - 1, 0);   // an eighth, a quarter, half, all
-    tagged_[t].resize(std::size_t{1} << p.predictor_log2);
-  }
+    : base_(std::size_t{1} << p.predictor_log2), base_mask_(base_.size() - 1), sure_(static_cast<u8>(std::clamp(p.history_bits, 2u, 64u))), near_{mask(std::max(sure_ / 4u, 2u) - 1, 0), std::vector<Entry>(base_.size())},
+      far_{mask(sure_ - 1u, 0), std::vector<Entry>(base_.size())}, btb_(p.btb_entries / p.btb_ways, p.btb_ways), stack_(p.return_stack) {}
+
+inline Predictor::Tagged::Found Predictor::Tagged::find(u64 rip, u64 history, u64 slots) {
+  const u64 h = (rip ^ (history & keep) * 0x9e3779b97f4a7c15) * 0xd1342543de82ef95;   // low bits of its upper half name the slot, high ones are the tag
+  Entry* e = entries.data() + (h >> 24 & slots);
+  const u16 tag = static_cast<u16>(h >> 48 | 1);   // 0 is empty
+  return {e, tag, e->tag == tag};
 }
 
-/// SDM has nothing of it: the shape is that of published TAGE predictors. Place 0 is the base table's, the tagged ones follow.
-bool Predictor::by_history(u64 branch, bool taken, Base& base) {
+/// SDM has nothing of it: the shape is that of published TAGE predictors.
+bool Predictor::by_history(u64 rip, bool taken) {
+  Base& base = base_[rip & base_mask_];
   Entry of_base{0, base.counter, 0};
-  Entry* at[1 + kTables] = {&of_base};
-  u16 tags[1 + kTables] = {};
-  unsigned know = 1;   // bit n: place n does
-  for (unsigned t = 0; t < kTables; ++t) {
-    // Of the branch and as much of the history as the table looks at: low bits name the slot, high ones are the tag.
-    const u64 h = ((branch + t) ^ (history_ & keep_[t]) * 0x9e3779b97f4a7c15) * 0xd1342543de82ef95;
-    tags[t + 1] = static_cast<u16>(h >> 48 | 1);   // 0 is empty
-    at[t + 1] = &tagged_[t][h >> 24 & base_mask_];
-    know |= unsigned{at[t + 1]->tag == tags[t + 1]} << (t + 1);
-  }
-  const unsigned first = highest(know), second = highest((know ^ 1u << first) | 1);
-  Entry& e = *at[first];
-  const bool right = (e.counter >= 0) == taken, agree = (e.counter >= 0) == (at[second]->counter >= 0), by_base = base.counter >= 0;
+  const Tagged::Found near = near_.find(rip, history_, base_mask_), far = far_.find(rip, history_, base_mask_);
+  Entry* const shorter = near.knows ? near.entry : &of_base;
+  Entry& e = *(far.knows ? far.entry : shorter);
+  const Entry& other = *(far.knows ? shorter : &of_base);   // who would have been asked otherwise
+  const bool tagged = near.knows || far.knows, right = (e.counter >= 0) == taken, agree = (e.counter >= 0) == (other.counter >= 0);
   const int useful = e.useful + int{!agree} * (2 * int{right} - 1);
   e.useful = static_cast<u8>(useful < 0 ? 0 : useful > 3 ? 3 : useful);
-  e.counter = learnt(e.counter, taken, first ? -4 : -2, first ? 3 : 1);
-  base.counter = second ? base.counter : learnt(base.counter, taken, -2, 1);   // it decided, or would have
+  e.counter = learnt(e.counter, taken, tagged ? -4 : -2, tagged ? 3 : 1);
+  const bool by_base = base.counter >= 0;
+  base.counter = near.knows && far.knows ? base.counter : learnt(base.counter, taken, -2, 1);   // it decided, or would have
   base.right = by_base == taken ? static_cast<u8>(base.right + (base.right != sure_)) : u8{0};
-  if (right) return true;
-  unsigned free = 0;   // beyond the one that was wrong
-  for (unsigned t = first + 1; t <= kTables; ++t) free |= unsigned{at[t]->useful == 0} << t;
-  if (free) *at[std::countr_zero(free)] = {tags[std::countr_zero(free)], static_cast<i8>(taken ? 0 : -1), 0};
-  else for (unsigned t = first + 1; t <= kTables; ++t) --at[t]->useful;
-  return false;
+  if (!right && !far.knows) enter(near, far, taken);
+  history_ = history_ << 1 | u64{taken};
+  return right;
+}
+
+/// Where more of the history is looked at than by the one that was wrong: the first place that has not been of use lately.
+void Predictor::enter(const Tagged::Found& near, const Tagged::Found& far, bool taken) {
+  const Entry fresh{0, static_cast<i8>(taken ? 0 : -1), 0};
+  for (const Tagged::Found* f : {&near, &far}) {
+    if (f->knows || f->entry->useful) continue;
+    *f->entry = fresh, f->entry->tag = f->tag;
+    return;
+  }
+  if (!near.knows) --near.entry->useful;
+  --far.entry->useful;
 }
 
 bool Predictor::target(u64 key, u64 to) {
@@ -91,9 +94,8 @@ bool Predictor::predict(Kind kind, u64 rip, u64 behind, u64 next) {
 
 void Predictor::state(Ar& a) {
   const std::size_t entries = base_.size(), depth = stack_.size();
-  a(base_, tagged_, btb_, stack_, top_, history_, path_);
-  if (a.loading() && (base_.size() != entries || stack_.size() != depth || top_ >= depth ||
-                      std::any_of(tagged_.begin(), tagged_.end(), [&](auto& t) { return t.size() != entries; })))
+  a(base_, near_.entries, far_.entries, btb_, stack_, top_, history_, path_);
+  if (a.loading() && (base_.size() != entries || near_.entries.size() != entries || far_.entries.size() != entries || stack_.size() != depth || top_ >= depth))
     throw std::runtime_error("damaged state: a branch predictor of another size");
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /// What the timing models keep of a decoded instruction, beside the block that it is in.
 #pragma once
-#include "cpu/insn.hpp"
+#include "cpu/block.hpp"
 #include "cpu/timing/caches.hpp"
 #include "cpu/timing/predictor.hpp"
 #include "timing/classes.hpp"
@@ -18,7 +18,6 @@ struct TimedAccess {
   enum class At : u8 { operand, offset, push, pop, frame, si, di } at = At::operand;   ///< ModRM's; moffs; below RSP; at RSP; at RBP; strings
   bool read : 1 = false, written : 1 = false;
   u16 size = 0;   ///< bytes
-  u8 clean() const { return written ? RecentLines::kWritten : RecentLines::kAny; }
 };
 
 enum class TimedKind : u8 { plain, branch, string, special };   ///< special: what it does to the caches, or to devices, is looked at
@@ -31,7 +30,7 @@ struct TimedInsn {
   u32 run = 0;                   ///< of a marked instruction: cost of it and of those that follow, up to the next marked one
   u16 run_length = 0;            ///< how many they are
   u8 base = 0, index = 0, scale = 0;   ///< of the one operand, if that is all there is to its linear address: slots of Cpu::r; a factor
-  u8 clean = 0;                        ///< its access[0].clean()
+  RecentLines::Question asks;          ///< about it
   TimedKind kind = TimedKind::plain;
   i32 disp = 0;
   TimedAccess access[kMost];
@@ -49,7 +48,9 @@ struct TimedInsn {
   u8 sources = 0, results = 0;
   u8 source[kSources]{slot::none, slot::none, slot::none, slot::none}, result[kResults]{slot::sink, slot::sink};
 };
-static_assert(sizeof(TimedInsn) == 64, "its place is found by a shift");
+static_assert(sizeof(TimedInsn) == BlockCache::kTimedInsn * sizeof(Insn), "its place is found from the instruction's");
+/// What is kept of a decoded instruction in a block. `at`: BlockCache::timed_at().
+inline const TimedInsn* timed_of(std::uintptr_t at, const Insn* i) { return reinterpret_cast<const TimedInsn*>(at + BlockCache::kTimedInsn * reinterpret_cast<std::uintptr_t>(i)); }
 
 /// Nothing is to be accounted for.
 inline constexpr TimedInsn kNoRun{};

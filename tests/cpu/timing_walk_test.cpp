@@ -210,10 +210,10 @@ TEST(timing_cache, recent_lines_are_hits_that_change_nothing) {
     const u64 la = (u64{0x7f0000} << 24) + line * 64 + random() % 56;
     const bool write = random() % 4 == 0;
     MemLevel from;
-    if (caches.recent().has(la, 8, write ? RecentLines::kWritten : RecentLines::kAny)) {
+    if (caches.recent().has(la, 8, write)) {
       ++known;
       const std::string before = hash(caches);
-      const bool written = caches.recent().has(la, 8, RecentLines::kWritten);
+      const bool written = caches.recent().has(la, 8, true);
       caches.data(line, write, from);
       caches.recent().name(la, written);
       ASSERT_EQ(from, MemLevel::l1);
@@ -225,7 +225,7 @@ TEST(timing_cache, recent_lines_are_hits_that_change_nothing) {
     caches.recent().name(la, write);
   }
   EXPECT_GT(known, 1000u);
-  EXPECT_FALSE(caches.recent().has((u64{0x7f0000} << 24) + 60, 8, RecentLines::kAny)) << "two lines are two looks";
+  EXPECT_FALSE(caches.recent().has((u64{0x7f0000} << 24) + 60, 8, false)) << "two lines are two looks";
 }
 
 TEST(timing_tlb, a_page_that_makes_room_is_told_of_and_its_set_is_not_recent_any_more) {

@@ -21,6 +21,9 @@ inline constexpr u16 code_size = 3,      ///< 0: 16, 1: 32, 2: 64 bits
     single = 0x8000;                     ///< a block of one instruction: stepping, shadows, devices, the end of a slice
 }
 
+/// Flat code segments only, which links and the look-up by rip take for granted.
+inline bool rip_is_linear(const Cpu& c) { return c.code64_now || (c.mode & mode_bit::flat); }
+
 extern Block kNoBlock;  ///< dead for ever: what an unmade link points to
 
 struct TimedInsn;
@@ -46,7 +49,6 @@ struct Block {
   /// One per instruction where some are observed (cpu/observe.cpp): `fn` of those only tells and then goes on here.
   struct Observed { Fn fn = nullptr; u8 what = 0; };
   Observed* observed = nullptr;
-  TimedInsn* timed = nullptr;  ///< one per instruction in a timing model (cpu/timing/)
   Block* next = nullptr;  ///< of the same hash
 
   bool touches(Hpa at, std::size_t size) const {
@@ -60,7 +62,10 @@ struct Block {
 /// lives until the cache is emptied, which happens between blocks only.
 class BlockCache {
  public:
-  explicit BlockCache(PhysMem& mem) : mem_(mem) {}
+  /// `timed`: with room for what a timing model keeps of each instruction.
+  BlockCache(PhysMem& mem, bool timed);
+  ~BlockCache();
+  BlockCache(const BlockCache&) = delete;
   /// Null: not decoded yet. `at`: physical address of the first byte.
   Block* find(Hpa at, u16 mode) const {
     for (Block* b = bucket_[hash(at, mode)]; b; b = b->next)
@@ -75,6 +80,9 @@ class BlockCache {
   void kill(Hpa at, std::size_t n);  ///< bytes have changed
   void clear();
   bool full() const { return used_ > kLimit; }
+  /// For `timed_of` (timing/timed_insn.hpp).
+  std::uintptr_t timed_at() const { const auto base = reinterpret_cast<std::uintptr_t>(base_); return base + kReserved - kTimedInsn * base; }
+  static constexpr unsigned kTimedInsn = 2;   ///< of the size of an Insn
 
   /// By rip, for the running context: what indirect jumps and unlinked blocks look up first.
   struct Jump { u64 rip = 0; Block* to = nullptr; u64 valid = 0; u16 mode = 0; };
@@ -82,7 +90,7 @@ class BlockCache {
 
  private:
   static constexpr unsigned kBuckets = 1 << 16, kJumps = 1 << 12;
-  static constexpr std::size_t kLimit = std::size_t{192} << 20, kChunk = std::size_t{1} << 20;
+  static constexpr std::size_t kLimit = std::size_t{192} << 20, kReserved = kLimit + (std::size_t{1} << 20);   ///< and the largest block
   static unsigned hash(Hpa at, u16 mode) { return static_cast<unsigned>((at.v * 0x9e3779b97f4a7c15ull >> 40) ^ mode) & (kBuckets - 1); }
   struct PageBlocks { std::vector<Block*> blocks; u64 lines = 0; };  ///< one bit per 64 bytes that hold code
   void* allocate(std::size_t n);
@@ -90,8 +98,9 @@ class BlockCache {
   PhysMem& mem_;
   std::vector<Block*> bucket_ = std::vector<Block*>(kBuckets);
   std::vector<Jump> jump_ = std::vector<Jump>(kJumps);
-  std::vector<std::unique_ptr<u8[]>> chunks_;
-  std::size_t used_ = 0, chunk_left_ = 0;
+  // Address space that fills with blocks and their instructions; behind it as often as large, what timing models keep of whatever is there.
+  std::size_t reserved_, used_ = 0;
+  u8* base_;
   std::unordered_map<u64, PageBlocks> pages_;  ///< looked up, never iterated
 };
 

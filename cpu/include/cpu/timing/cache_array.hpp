@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 
+#include <sys/mman.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -24,9 +25,10 @@ class CacheArray {
   CacheArray() = default;
   explicit CacheArray(const timing::Cache& c)
       : sets_(c.size / 64 / c.ways), shift_(static_cast<unsigned>(std::countr_zero(sets_))), ways_(c.ways), stride_(c.ways <= 16 ? std::bit_ceil(std::max(c.ways, 4u)) : (c.ways + 15) & ~15u),
-        latency_(c.latency), tags_(static_cast<u32*>(std::aligned_alloc(64, bytes()))) {
+        latency_(c.latency), tags_(static_cast<u32*>(std::aligned_alloc(bytes() >= kHuge ? kHuge : 64, bytes()))) {
     CHECK(std::has_single_bit(sets_) && sets_ >= 16, "sets are a power of two, 16 at least");
     CHECK(tags_, "no memory for a cache");
+    if (bytes() >= kHuge) ::madvise(tags_.get(), bytes(), MADV_HUGEPAGE);   // may fail, and costs time then
     std::memset(tags_.get(), 0, bytes());
   }
   unsigned latency() const { return latency_; }
@@ -40,19 +42,16 @@ class CacheArray {
     gone = kNone;
     if ((k[0] | kModified) == key) return k[0] |= modified, Place::first;
     if (ways_ >= kStill && (k[1] | kModified) == key) return k[1] |= modified, Place::second;
-    if (const u64 at = matches(k, key)) {
-      const unsigned n = static_cast<unsigned>(std::countr_zero(at));
-      const u32 found = k[n];
-      move_up(k, n);
-      k[0] = found | modified;
-      return Place::moved;
-    }
-    if (const u32 old = k[ways_ - 1]; (old & 3) == 3) gone = u64{old >> 2} << shift_ | (line & (sets_ - 1));
-    move_up(k, ways_ - 1);
-    k[0] = (key & ~kModified) | modified;
-    return Place::fresh;
+    // From here on without a branch of the host: whether it is there, and where, is as hard to predict for it.
+    const u64 at = matches(k, key);
+    const unsigned n = static_cast<unsigned>(std::countr_zero(at | u64{1} << (ways_ - 1)));
+    const u32 old = k[n];
+    move_up(k, n);
+    k[0] = (at ? old : key & ~kModified) | modified;
+    gone = !at && (old & 3) == 3 ? u64{old >> 2} << shift_ | (line & (sets_ - 1)) : kNone;
+    return at ? Place::moved : Place::fresh;
   }
-  void prefetch(u64 line) const { __builtin_prefetch(set(line), 1); }
+  VT_INLINE void prefetch(u64 line) const { __builtin_prefetch(set(line)); }   // or the compiler drops the call, as one that does nothing
   /// What follows moves down: the place that becomes free is the next one to be used.
   void drop(u64 line) {
     u32* const k = set(line);
@@ -67,17 +66,21 @@ class CacheArray {
     u64 n = sets_ * stride_;
     a(n);
     if (n != sets_ * stride_) throw std::runtime_error("damaged state: a cache of another size");
-    a.bytes(tags_.get() + kPad, n * sizeof(u32));
+    a.bytes(tags_.get(), n * sizeof(u32));
   }
 
  private:
-  static constexpr unsigned kStill = 4, kPad = 16;   ///< pad: before the first set, as `move_up` reads one tag below
+  static constexpr unsigned kStill = 4;
   static constexpr u32 kValid = 1, kModified = 2;
   using Group = u32 [[gnu::vector_size(16)]];
   struct Free { void operator()(u32* p) const { std::free(p); } };
 
-  std::size_t bytes() const { return (kPad + sets_ * stride_ + 15) / 16 * 64; }
-  u32* set(u64 line) const { return tags_.get() + kPad + (line & (sets_ - 1)) * stride_; }
+  static constexpr std::size_t kHuge = 2 * 1024 * 1024;
+  std::size_t bytes() const {
+    const std::size_t n = (sets_ * stride_ + 15) / 16 * 64;
+    return n < kHuge ? n : (n + kHuge - 1) / kHuge * kHuge;
+  }
+  VT_INLINE u32* set(u64 line) const { return tags_.get() + (line & (sets_ - 1)) * stride_; }
   static Group group(const u32* at) { Group g; std::memcpy(&g, at, sizeof g); return g; }
   /// Bit n: tag n is this one, modified or not. There is one at most.
   u64 matches(const u32* k, u32 key) const {
@@ -92,13 +95,15 @@ class CacheArray {
     }
     return found;
   }
-  /// Tags 0 to n - 1 move up by one, over tag n.
-  static void move_up(u32* k, unsigned n) {
-    for (unsigned g = n / 4 * 4 + 4; g;) {
-      g -= 4;
+  /// Tags 0 to n - 1 move up by one, over tag n; tag 0 is to be written.
+  void move_up(u32* k, unsigned n) const {
+    Group here = group(k + stride_ - 4);
+    for (unsigned g = stride_ - 4;; g -= 4) {
       const auto moves = Group{0, 1, 2, 3} + g <= n;
-      const Group here = group(k + g), below = group(k + g - 1), now = moves ? below : here;
+      const Group lower = g ? group(k + g - 4) : here, now = moves ? Group{lower[3], here[0], here[1], here[2]} : here;
       std::memcpy(k + g, &now, sizeof now);
+      if (!g) return;
+      here = lower;
     }
   }
 

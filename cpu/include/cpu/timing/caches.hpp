@@ -15,39 +15,54 @@ enum class MemLevel : u8 { l1, l2, llc, dram };
 /// Lines by linear address that are the first or second of their set in L1D or L1I, on pages that the first-level TLB has: using one again changes
 /// nothing and costs nothing, so that nobody has to look. As many sets as the cache has, at most as a page has lines, so that the linear address names the set.
 class RecentLines {
+  static constexpr u64 kMost = 64;
+  static constexpr u64 kNone = u64{1} << 63;   ///< not canonical: an access there faults, and costs nothing
+  /// Linear addresses of the first and the second, for reads; the same for writes, of those that are modified already.
+  struct Set { u64 line[2][2] = {{kNone, kNone}, {kNone, kNone}}; void state(Ar& a) { a(line); } };
+
  public:
   explicit RecentLines(u64 sets) : mask_(std::min<u64>(sets, kMost) - 1) {}
   RecentLines(const RecentLines&) = delete;
-  static constexpr u8 kAny = 2, kWritten = 0;   ///< for a read, a line as it is; for a write, one that is modified already
-  bool has(u64 la, unsigned size, u64 clean) const {
-    const u64 key = la >> 6 << 2 | 3;
-    const Pair& p = sets_[la >> 6 & mask_];
-    return ((p.first | clean) == key || (p.second | clean) == key) && (la & 63) + size <= 64;
+  bool has(u64 la, unsigned size, bool write) const { return (la & 63) + size <= 64 && has(la, {static_cast<i8>(~63), static_cast<u8>(write ? sizeof(Set::line[0]) : 0)}); }
+  /// The same with what is known beforehand of accesses of up to kLine bytes. What is not aligned is said not to be here.
+  struct Question { i8 within = 0; u8 kind = 0; };   ///< bits of the address that are compared; place of a set's half
+  static constexpr unsigned kLine = 64;
+  static Question question(unsigned size, bool write) { return {static_cast<i8>(~63 | static_cast<int>(std::bit_ceil(size) - 1)), static_cast<u8>(write ? sizeof(Set::line[0]) : 0)}; }
+  bool has(u64 la, Question q) const {
+    static_assert(sizeof(Set) == 32);
+    const u64 line = la & static_cast<u64>(i64{q.within});
+    const u64* l = reinterpret_cast<const u64*>(reinterpret_cast<const char*>(&sets_) + (la >> 1 & mask_ << 5) + q.kind);
+    return l[0] == line || l[1] == line;
   }
   /// What the cache has just done with the physical line.
   void follow(u64 line, CacheArray::Place p) {
-    Pair& set = sets_[line & mask_];
-    if (p == CacheArray::Place::second) set.second = 0;
-    else if (p == CacheArray::Place::first) set.first = 0;
-    else set.second = set.first, set.first = 0;
-    fresh_ = p == CacheArray::Place::second ? &set.second : &set.first;
+    Set& s = sets_[line & mask_];
+    const unsigned n = p == CacheArray::Place::second;
+    if (n == 0 && p != CacheArray::Place::first)
+      for (auto& l : s.line) l[1] = l[0];
+    s.line[0][n] = s.line[1][n] = kNone;
+    set_ = &s, place_ = n;
   }
   /// The line of the last `follow` is this one.
-  void name(u64 la, bool write) { *fresh_ = la >> 6 << 2 | (write ? 3 : 1); }
+  void name(u64 la, bool write) {
+    const u64 line = la & ~u64{63};
+    set_->line[0][place_] = line, set_->line[1][place_] = write ? line : kNone;
+  }
   void drop_set_of(u64 line) { sets_[line & mask_] = {}; }
   /// Those on pages of the same set of the TLB as this one (linear address >> shift): which of them goes next, only looking tells.
   void drop_set_of_page(u64 page, unsigned shift, u64 mask) {
-    const auto on = [&](u64 l) { return ((l >> (shift - 4) ^ page) & mask) == 0; };
-    for (Pair& p : sets_) p = {on(p.first) ? 0 : p.first, on(p.second) ? 0 : p.second};
+    for (Set& s : sets_)
+      for (auto& kind : s.line)
+        for (u64& l : kind)
+          if (((l >> shift ^ page) & mask) == 0) l = kNone;
   }
-  void drop_all() { sets_ = {}; }
+  void drop_all() { sets_.fill({}); }
   void state(Ar& a) { a(sets_); }
 
  private:
-  static constexpr u64 kMost = 64;
-  struct Pair { u64 first = 0, second = 0; void state(Ar& a) { a(first, second); } };   ///< line << 2 | written << 1 | 1; 0: none
-  std::array<Pair, kMost> sets_{};
-  u64* fresh_ = &sets_[0].first;
+  std::array<Set, kMost> sets_{};
+  Set* set_ = &sets_[0];
+  unsigned place_ = 0;
   u64 mask_;
 };
 
@@ -85,7 +100,7 @@ class Caches {
     if (VT_LIKELY(p != CacheArray::Place::fresh)) { from = MemLevel::l1; return l1i_.latency(); }
     return beyond(line, gone, from);
   }
-  void prefetch(u64 line) const { last_.cache.prefetch(line); }   ///< of the host: L1 does not have the line
+  VT_INLINE void prefetch(u64 line) const { l2_.prefetch(line), last_.cache.prefetch(line); }   ///< of the host: L1 does not have the line
   void flush(u64 line);        ///< CLFLUSH
   void flush_all();            ///< WBINVD
   RecentLines& recent() { return recent_; }

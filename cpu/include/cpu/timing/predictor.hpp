@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/// Branch prediction: directions by a base table and four tagged ones with growing histories (the longest that knows decides), targets by a
+/// Branch prediction: directions by a base table and two tagged ones, of a short and a long history (the longest that knows decides), targets by a
 /// branch target buffer, returns by a stack, indirect branches by target and history.
 #pragma once
-#include <array>
-
 #include "base/bits.hpp"
 #include "base/timing.hpp"
 #include "cpu/timing/lru.hpp"
@@ -17,20 +15,16 @@ class Predictor {
   /// Predicts the branch at `rip`, is told what it did, and learns. True: it was predicted right. `next`: where it went; `behind`: the
   /// instruction after it.
   bool predict(Kind kind, u64 rip, u64 behind, u64 next);
-  /// A conditional branch that the base table alone predicts, and right; false: nothing was learnt, ask `conditional`.
+  /// A conditional branch that the base table alone predicts, and right; false: nothing was learnt.
   bool surely(u64 rip, bool taken) {
-    const Base& base = base_[mix(rip) & base_mask_];
+    const Base& base = base_[rip & base_mask_];
     if (VT_UNLIKELY(base.right != sure_ || (base.counter >= 0) != taken)) return false;
-    history_ = history_ << 1 | (taken ? 1 : 0);
+    history_ = history_ << 1 | u64{taken};
     return true;
   }
-  bool conditional(u64 rip, bool taken) {
-    if (surely(rip, taken)) return true;
-    const u64 branch = mix(rip);
-    const bool right = by_history(branch, taken, base_[branch & base_mask_]);
-    history_ = history_ << 1 | (taken ? 1 : 0);
-    return right;
-  }
+  /// One that it is not so sure of.
+  bool by_history(u64 rip, bool taken);
+  bool conditional(u64 rip, bool taken) { return surely(rip, taken) || by_history(rip, taken); }
   void state(Ar& a);
 
  private:
@@ -38,7 +32,6 @@ class Predictor {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
     return x ^ (x >> 29);
   }
-  static constexpr unsigned kTables = 4;
   struct Entry {
     u16 tag = 0;
     i8 counter = 0;      ///< taken from 0 up; -4 to 3
@@ -52,14 +45,19 @@ class Predictor {
     void state(Ar& a) { a(counter, right); }
   };
   struct Target { u64 rip = 0, to = 0; void state(Ar& a) { a(rip, to); } };
-  bool by_history(u64 hash, bool taken, Base& base);
+  struct Tagged {
+    u64 keep;                     ///< bits of the history that it looks at
+    std::vector<Entry> entries;
+    struct Found { Entry* entry; u16 tag; bool knows; };
+    Found find(u64 rip, u64 history, u64 slots);   ///< slots: as many as there are, less one
+  };
+  void enter(const Tagged::Found& near, const Tagged::Found& far, bool taken);
   bool target(u64 key, u64 to);
 
-  std::array<u64, kTables> keep_{};   ///< bits of the history that a table looks at
   std::vector<Base> base_;
   u64 base_mask_;
   u8 sure_;
-  std::array<std::vector<Entry>, kTables> tagged_;
+  Tagged near_, far_;
   LruSets<Target> btb_;
   std::vector<u64> stack_;
   u32 top_ = 0;

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/timing.hpp"
+#include "cpu/host_cache.hpp"
 #include "cpu/insn.hpp"
 #include "cpu/timing/caches.hpp"
 #include "cpu/timing/predictor.hpp"
@@ -80,13 +81,13 @@ class Timing final : public TlbFlushListener {
   void account(unsigned n, u64 next_rip);
   void missed();
   bool branch(u64 next_rip);             ///< true: mispredicted
-  void mispredicted();
+  void branched(bool right);             ///< takes down how it was predicted
   void settle();
   void special();
   AccessCost access(u64 la, unsigned size, bool write);
   void charge_access(const AccessCost& l, bool load);
-  void expect(u64 la) const { caches_.prefetch((host_page(la) + la) >> 6); }   ///< an access that L1 may not have: the host fetches the tags meanwhile
-  u64 host_page(u64 la) const;           ///< what added to `la` is its physical address, if the processor has accessed the page before
+  void expect(u64 la, bool read) const;
+  const HostCache::Entry& host_entry(u64 la, bool read) const;
   bool physical(u64 la, Hpa& at) const;   ///< false: a device's, or nobody's
   void take_sample(u64 rip);
   void add(Cause c, u64 ticks) { ticks_ += ticks, since_ += ticks, now_stack()[c] += ticks; }
@@ -100,6 +101,7 @@ class Timing final : public TlbFlushListener {
   Cpu& c_;
   timing::Timing t_;
   u64 host_base_;                      ///< where the machine's memory begins in the host's
+  std::uintptr_t timed_at_;            ///< BlockCache's
   // Hot.
   u64 ticks_ = 0, trip_ = ~u64{0};     ///< trip: the limit, or when a sample is due
   u64 seen_ = 0;                       ///< ticks when the clock was looked at last
