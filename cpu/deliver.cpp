@@ -48,7 +48,7 @@ bool deliver_real(Cpu& c, const Frame& f, u64 base, u32 limit) {
   if (!c.load_system(base + f.vector * 4u, &entry, 4)) return false;
   Stack s{.ss = c.seg[SS], .sp = c.r[4], .wide = false, .user = c.cpl() == 3, .error = f.ext()};
   s.sp = s.masked(s.sp);
-  u64 image = c.rflags() & 0xffff;
+  u64 image = static_cast<u16>(c.rflags());
   // SDM 3B "Virtual-8086 Mode Extensions": with IOPL below 3 the image shows VIF, and IOPL 3.
   const bool vme = c.vm86() && bits(c.flags, 13, 12) < 3;
   if (vme) image = (image & ~rflags::IF) | rflags::IOPL | (c.flags & rflags::VIF ? rflags::IF : 0);

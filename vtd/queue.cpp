@@ -16,7 +16,7 @@ void Unit::run_queue() {
     if (tail >= size || head >= size) return raise(fsts::IQE);
     if (head == tail) return;
     Hpa at = Hpa(iqa & kPageMask) + head;
-    if (!readable(memory(), caps_, at)) return raise(fsts::IQE);
+    if (!readable(memory(), at)) return raise(fsts::IQE);
     Descriptor d{memory().peek64(at), memory().peek64(at + 8)};
     if (!acceptable(caps_, d)) return raise(fsts::IQE);
     values_[r::IQH] = head + 16 == size ? 0 : head + 16;

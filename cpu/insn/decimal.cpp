@@ -18,7 +18,7 @@ void packed(C& c) {
   bool cf = false, af = false;
   u8 al = old;
   if ((old & 15) > 9 || c.lf.af()) {
-    cf = old_cf || (Subtract ? old < 6 : old > 0xf9);
+    cf = old_cf || (Subtract && old < 6);   // a carry of the addition is one below, too
     al = static_cast<u8>(Subtract ? al - 6 : al + 6);
     af = true;
   }

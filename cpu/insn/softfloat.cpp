@@ -158,7 +158,7 @@ Num round(Env& e, const Exact& x, const Format& f) {
     e.flags |= PE;
     const bool to_inf = e.rc == Round::nearest || e.rc == (x.sign ? Round::down : Round::up);
     e.rounded_up = to_inf;
-    if (to_inf) return {Kind::inf, x.sign, false, 0, kTop};
+    if (to_inf) return {Kind::inf, x.sign};
     return {Kind::finite, x.sign, false, f.emax, ~u64{0} << (64 - f.precision)};
   }
   if (inexact) e.flags |= PE, e.rounded_up = up;
@@ -219,7 +219,7 @@ Num mul(Env& e, const Num& a, const Num& b, const Format& f) {
   const bool any_inf = a.kind == Kind::inf || b.kind == Kind::inf, any_zero = a.kind == Kind::zero || b.kind == Kind::zero;
   if (any_inf && any_zero) return invalid(e);
   if (a.denormal || b.denormal) e.flags |= DE;
-  if (any_inf) return {Kind::inf, sign, false, 0, kTop};
+  if (any_inf) return {Kind::inf, sign};
   if (any_zero) return {Kind::zero, sign};
   return round(e, normalize(sign, a.exp + b.exp + 1, static_cast<u128>(a.sig) * b.sig), f);
 }
@@ -236,7 +236,7 @@ Num fused_multiply_add(Env& e, const Num& a, const Num& b, const Num& c, bool ne
   if (any_inf && any_zero) return invalid(e);
   if (any_inf && c.kind == Kind::inf && c.sign != sign) return invalid(e);
   if (a.denormal || b.denormal || c.denormal) e.flags |= DE;
-  if (any_inf) return {Kind::inf, sign, false, 0, kTop};
+  if (any_inf) return {Kind::inf, sign};
   if (c.kind == Kind::inf) return c;
   const bool zero_sign = e.rc == Round::down;
   if (any_zero) {
@@ -266,10 +266,10 @@ Num div(Env& e, const Num& a, const Num& b, const Format& f) {
   if ((a.kind == Kind::inf && b.kind == Kind::inf) || (a.kind == Kind::zero && b.kind == Kind::zero)) return invalid(e);
   if (b.kind == Kind::zero && a.kind == Kind::finite) {
     e.flags |= ZE;
-    return {Kind::inf, sign, false, 0, kTop};
+    return {Kind::inf, sign};
   }
   if (a.denormal || b.denormal) e.flags |= DE;
-  if (a.kind == Kind::inf) return {Kind::inf, sign, false, 0, kTop};
+  if (a.kind == Kind::inf) return {Kind::inf, sign};
   if (a.kind == Kind::zero || b.kind == Kind::inf) return {Kind::zero, sign};
   const bool carry = a.sig >= b.sig;
   u64 remainder = carry ? a.sig - b.sig : a.sig;

@@ -144,7 +144,6 @@ struct Rcp {
   static u32 f(Env&, u32, u32 b) {
     const u32 sign = b & 0x80000000, magnitude = b & 0x7fffffff;
     if (magnitude > kInf32) return b | 0x400000;
-    if (magnitude == kInf32) return sign;
     if (magnitude < 0x800000) return sign | kInf32;
     const u32 m = middle(b);
     const u32 r = ((1u << 28) / m + 1) >> 1;  // 2^27 / m rounded: (1 / (m / 2^13)) * 2^14

@@ -94,7 +94,7 @@ Num scale(Env& e, const Num& a, const Num& b) {
     if (b.sign ? a.kind == Kind::inf : a.kind == Kind::zero) return sf::invalid(e);
     if (a.denormal) e.flags |= sf::DE;
     if (b.sign) return {Kind::zero, a.sign};
-    return {Kind::inf, a.sign, false, 0, u64{1} << 63};
+    return {Kind::inf, a.sign};
   }
   if (a.denormal || b.denormal) e.flags |= sf::DE;
   if (a.kind != Kind::finite) return a;
@@ -111,7 +111,7 @@ Num scale(Env& e, const Num& a, const Num& b) {
   Num v = sf::round(e, x, sf::kF80);
   // Unmasked overflow or underflow beyond what the adjusted exponent can hold.
   const bool too_big = v.kind == Kind::finite && v.exp > sf::kF80.emax, too_small = v.kind == Kind::finite && v.exp < sf::kF80.emin;
-  if (too_big) v = {Kind::inf, a.sign, false, 0, u64{1} << 63};
+  if (too_big) v = {Kind::inf, a.sign};
   if (too_small) v = {Kind::zero, a.sign};
   if (too_big || too_small) e.flags |= sf::PE, e.rounded_up = too_big;
   return v;
@@ -133,7 +133,7 @@ Next fxtract(C& c, const Insn& i) {
     if (!fpu_stack_fault(c, i, !underflow)) return Next::seq;
   } else {
     Env e = fpu_env(c.fpu);
-    Num a = sf::unpack(st(c.fpu, 0)), x{Kind::inf, false, false, 0, u64{1} << 63};
+    Num a = sf::unpack(st(c.fpu, 0)), x{Kind::inf};
     if (a.nan()) {
       x = a = sf::propagate(e, a);
     } else if (a.kind == Kind::zero) {

@@ -9,7 +9,7 @@ namespace {
 using sf::Env, sf::Exact, sf::Kind, sf::Num;
 
 constexpr Num kOneNum{Kind::finite, false, false, 0, u64{1} << 63};
-Num infinity(bool sign) { return {Kind::inf, sign, false, 0, u64{1} << 63}; }
+Num infinity(bool sign) { return {Kind::inf, sign}; }
 Num zero(bool sign) { return {Kind::zero, sign}; }
 /// A finite result of these functions always counts as inexact.
 Num rounded(Env& e, const Exact& x) {

@@ -82,8 +82,7 @@ void load_non_register(Cpu& c, const Controls& x, const GuestState& g) {
     c.vmx.virtual_nmi_blocked = nmi;
     c.nmi_blocked = false;
   } else {
-    c.vmx.virtual_nmi_blocked = false;
-    c.nmi_blocked = nmi;
+    c.nmi_blocked = nmi;   // nobody asks about virtual ones
   }
   c.activity = injecting ? Activity::active : static_cast<Activity>(g.activity);
 

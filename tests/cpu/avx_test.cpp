@@ -122,6 +122,18 @@ TEST(avx, a_gather_that_faults_keeps_what_it_has) {
   EXPECT_EQ(m.q(1, 0), 0u);
   EXPECT_EQ(m.q(1, 1), ~u64{0});
   EXPECT_EQ(Machine().run({0xc4, 0xe2, 0x79, 0x90, 0x04, 0x1e}), UD) << "destination and mask are one";
+  // Addresses wrap where the address size says so: base and index add up to more than 4 GiB, or to more than 2.
+  for (u64 base : {u64{0x7fff'fffc}, u64{0xffff'fffc}}) {
+    Machine w;
+    w.cpu->r[6] = base;
+    w.cpu->fpu.ymm[3][0] = 0x2004, w.cpu->fpu.ymm[1][0] = 0x8000'0000;
+    w.cpu->fpu.ymm[1][1] = w.cpu->fpu.ymm[3][1] = 0;
+    w.poke<u32>(0x2000, 0x600d600d);
+    const int got = w.run({0x67, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x1e});
+    EXPECT_EQ(got, base > 0x8000'0000 ? -1 : PF);
+    if (got == PF) { EXPECT_EQ(w.cpu->cr2, 0x8000'2000u); }
+    else { EXPECT_EQ(w.q(0, 0) & 0xffff'ffff, 0x600d600du); }
+  }
 }
 
 // --- what the judge found, by the rule that was wrong ------------------------------------------------------

@@ -94,6 +94,7 @@ TEST(cpuid, topology) {
   EXPECT_EQ(cpuid(*m.cpu, 0xb, 1).ecx, 0x201u);
   EXPECT_EQ(cpuid(*m.cpu, 0xb, 2).ebx, 0u);
   EXPECT_EQ(cpuid(*m.cpu, 0xb, 2).ecx, 2u);
+  EXPECT_EQ(cpuid(*m.cpu, 0xb, 0x1fe).ecx, 0xfeu) << "its lowest 8 bits come back";
 }
 
 TEST(cpuid, caches_end_with_type_zero) {

@@ -398,6 +398,18 @@ TEST(priority, a_code_breakpoint_comes_before_the_page_fault_of_its_fetch) {
   EXPECT_EQ(c.rip, TestMachine::kHandlers + 16 * DB);
 }
 
+// SDM 3B "Instruction-Breakpoint Exception Condition": where R/W is 0
+TEST(debug, breakpoints_on_data_are_none_on_instructions) {
+  for (unsigned n = 0; n < 4; ++n)
+    for (unsigned rw : {0u, 1u, 3u}) {
+      TestMachine m;
+      Cpu& c = *m.cpu;
+      c.dr[n] = kCodeAt + 1, c.dr[7] = 0x400 | 2u << (2 * n) | rw << (16 + 4 * n);
+      c.update();
+      c.want_attention();
+      EXPECT_EQ(m.run({0x90, 0x90, 0x90}), rw ? -1 : DB) << n << ' ' << rw;
+    }
+}
 TEST(debug, conditions_of_one_instruction_come_together) {  // SDM 3B "Debug Status Register (DR6)"
   TestMachine m;
   Cpu& c = *m.cpu;

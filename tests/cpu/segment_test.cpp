@@ -281,6 +281,10 @@ TEST(iret, to_virtual_8086_mode) {  // SDM 3B "Entering Virtual-8086 Mode"
   EXPECT_EQ(c.seg[CS].base, 0x20000u);
   EXPECT_EQ(c.seg[DS].sel, 0x2222u);
   EXPECT_EQ(c.seg[GS].base, 0x44440u);
+  for (const Segment& s : c.seg) {
+    EXPECT_EQ(s.ar, 0xf3u);
+    EXPECT_EQ(s.limit, 0xffffu);
+  }
   EXPECT_EQ(c.r[4], 0xfff0u);
   EXPECT_FALSE(c.mode & mode_bit::protected_mode);
 }

@@ -459,6 +459,15 @@ TEST(task, into_and_out_of_virtual_8086_mode) {  // SDM 3B "Entering Virtual-808
   EXPECT_TRUE(m.peek<u32>(kNewTss + 0x24) & rflags::VM) << "saved with VM";
   EXPECT_EQ(m.peek<u32>(kNewTss + 0x20), 0x12u);
   EXPECT_EQ(m.peek<u16>(kNewTss + 0x5c), 0x5000u);
+  Tasks there;
+  there.poke<u32>(kNewTss + 0x20, 0x10), there.poke<u32>(kNewTss + 0x24, 0x23202);
+  for (unsigned n = 0; n < 6; ++n) there.poke<u16>(kNewTss + 0x48 + 4 * n, sels[n]);
+  EXPECT_TRUE(there.go(Source::jump, kNew));
+  for (unsigned n = 0; n < 6; ++n) {
+    EXPECT_EQ(there.cpu->seg[n].base, u64{sels[n]} << 4);
+    EXPECT_EQ(there.cpu->seg[n].limit, 0xffffu);
+    EXPECT_EQ(there.cpu->seg[n].ar, 0xf3u);
+  }
   Tasks far_ip;
   far_ip.poke<u32>(kNewTss + 0x24, 0x23202);
   far_ip.poke<u32>(kNewTss + 0x20, 0x10000);

@@ -221,6 +221,23 @@ TEST(vmx_preemption, it_counts_in_hlt_and_follows_an_injected_event) {
   EXPECT_EQ(n.get(F::GUEST_RIP), TestMachine::kHandlers + 16 * 0x30);
 }
 
+// SDM 3C "Changes to Instruction Behavior in VMX Non-Root Operation": PAUSE
+TEST(vmx_pause_loop, is_looked_for_at_level_0_and_where_the_control_says_so) {
+  for (bool control : {false, true})
+    for (bool user : {false, true}) {
+      M m;
+      m.fill();
+      if (control) m.add(F::SECONDARY_VM_EXEC_CONTROL, proc2_ctl::pause_loop);
+      m.set(F::PLE_GAP, 10), m.set(F::PLE_WINDOW, 20);
+      if (user) {
+        m.set(F::GUEST_CS_SELECTOR, 0x1b), m.set(F::GUEST_SS_SELECTOR, 0x23), m.set(F::GUEST_DS_SELECTOR, 0);
+        m.set(F::GUEST_CS_AR_BYTES, 0xa0fb), m.set(F::GUEST_SS_AR_BYTES, 0xc0f3);
+      }
+      m.cpu->r[1] = 100;
+      const int got = m.launch({0xf3, 0x90, 0xe2, 0xfc, 0x0f, 0xa2});   // pause; loop; cpuid
+      EXPECT_EQ(got, control && !user ? kPause : kCpuidExit) << control << user;
+    }
+}
 // SDM 3C "Changes to Instruction Behavior in VMX Non-Root Operation": PAUSE, PLE_Gap, PLE_Window
 TEST(vmx_pause_loop, a_long_tight_loop_exits) {
   struct { u32 gap, window; int reason; } const cases[] = {{10, 20, kPause}, {10, 1000, kHlt}, {1, 20, kHlt}};

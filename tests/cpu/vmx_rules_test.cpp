@@ -367,6 +367,13 @@ TEST(vmx_abort, a_32_bit_host) {
   EXPECT_EQ(c.activity, Activity::shutdown);
 }
 
+// SDM 3C "Loading Host Control Registers, Debug Registers, MSRs": IA32_EFER.LME and LMA are the VM-exit control "host address-space size"
+TEST(vmx_exit, a_32_bit_host_has_neither_LME_nor_LMA) {
+  Host32 m(true);
+  EXPECT_EQ(m.launch({0xb9, 0x80, 0, 0, 0xc0, 0xb8, 1, 9, 0, 0, 0x31, 0xd2, 0x0f, 0x30}), kHlt);   // IA32_EFER: SCE, LME, NXE
+  EXPECT_EQ(m.cpu->efer, u64{0x801}) << "and the guest's other bits";
+}
+
 // --- every exit reason ----------------------------------------------------------------------------------------------
 
 struct ExitCase { ExitReason reason; Bytes code; u64 qualification; u32 length; void (*change)(M&); };

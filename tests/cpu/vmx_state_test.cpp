@@ -564,6 +564,15 @@ TEST(vmx_instructions, msr_lists) {   // SDM 3C "Loading MSRs", "Saving MSRs"; I
     m.launch({});
     EXPECT_EQ(m.peek<u32>(M::kVmcs + vmcs_page::abort_indicator), msr >> 8 == 8 || msr == 0x79 ? 1u : 0u) << std::hex << msr;
   }
+  M two;   // 16 bytes each, one behind the other
+  two.fill();
+  two.set(F::VM_EXIT_MSR_STORE_COUNT, 2), two.set(F::VM_EXIT_MSR_STORE_ADDR, M::kList + 16);
+  two.poke<u64>(M::kList, 0x277), two.poke<u64>(M::kList + 16, 0x277), two.poke<u64>(M::kList + 32, 0xc000'0102);
+  two.cpu->msr.kernel_gs_base = 0x1234'5678;
+  two.launch({});
+  EXPECT_EQ(two.peek<u64>(M::kList + 8), 0u);
+  EXPECT_EQ(two.peek<u64>(M::kList + 24), two.cpu->msr.pat);
+  EXPECT_EQ(two.peek<u64>(M::kList + 40), 0x1234'5678u);
   for (u32 count : {512u, 513u})
     for (bool store : {false, true}) {
       M m;

@@ -66,13 +66,13 @@ ContextLookup lookup(const M& mem, const Caps& caps, Hpa root_table, Bdf source)
   ContextLookup l;
   auto stop = [&l](u8 reason) { l.fault_reason = reason; return l; };
   l.root_at = root_table + u64{16} * source.bus();
-  if (!readable(mem, caps, l.root_at)) return stop(fault::root_table_access);
+  if (!readable(mem, l.root_at)) return stop(fault::root_table_access);
   l.root = {mem.peek64(l.root_at), mem.peek64(l.root_at + 8)};
   l.read_root = true;
   if (!l.root.present()) return stop(fault::root_not_present);
   if (l.root.reserved(caps)) return stop(fault::root_reserved);
   l.context_at = l.root.context_table() + u64{16} * source.devfn();
-  if (!readable(mem, caps, l.context_at)) return stop(fault::context_table_access);
+  if (!readable(mem, l.context_at)) return stop(fault::context_table_access);
   l.context = {mem.peek64(l.context_at), mem.peek64(l.context_at + 8)};
   l.read_context = true;
   return stop(context_fault(caps, l.context));

@@ -92,7 +92,7 @@ IrteLookup lookup_irte(const M& mem, const Caps& caps, IrTable table, u32 index)
   if (index >= table.entries()) return l.fault_reason = fault::ir_index_beyond_table, l;
   l.at = table.base() + u64{16} * index;
   if (l.at.v >= caps.host_limit()) return l.fault_reason = fault::ir_index_beyond_table, l;
-  if (!readable(mem, caps, l.at)) return l.fault_reason = fault::irt_access, l;
+  if (!readable(mem, l.at)) return l.fault_reason = fault::irt_access, l;
   l.entry = {mem.peek64(l.at), mem.peek64(l.at + 8)};
   l.read = true;
   return l.fault_reason = irte_fault(l.entry, table.eime()), l;

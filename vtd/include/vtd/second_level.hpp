@@ -87,8 +87,7 @@ constexpr u8 fault_reason(Why why, Access want, Access has = access::none) {
 
 /// Is the table (or entry) at `at` something that can be read? Memory that can say so is asked.
 template <class M>
-bool readable(const M& mem, const Caps& caps, Hpa at) {
-  if (at.v >= caps.host_limit()) return false;
+bool readable(const M& mem, Hpa at) {
   if constexpr (requires { { mem.present(at) } -> std::convertible_to<bool>; }) return mem.present(at);
   else return true;
 }
@@ -113,7 +112,7 @@ Walk walk(const M& mem, const Caps& caps, Hpa root, unsigned levels, Iova at, Ac
   for (unsigned level = levels; level >= 1; --level) {
     w.size = span_at(level);
     Hpa where = table + 8 * index_at(at.v, level);
-    if (!readable(mem, caps, where)) return stop(level == levels ? Why::root_unreadable : Why::table_unreadable);
+    if (!readable(mem, where)) return stop(level == levels ? Why::root_unreadable : Why::table_unreadable);
     Entry e{mem.peek64(where)};
     w.step[w.n++] = {static_cast<u8>(level), where, e};
     if (!e.present()) return stop(Why::not_present);
@@ -122,7 +121,7 @@ Walk walk(const M& mem, const Caps& caps, Hpa root, unsigned levels, Iova at, Ac
     if (e.leaf(level)) {
       w.access = path;
       w.snp = e.snp();
-      w.target = Hpa((e.address() & ~(w.size - 1)) | (at.v & (w.size - 1)));
+      w.target = Hpa(e.address() | (at.v & (w.size - 1)));
       if (!allowed(caps, path, want)) return stop(Why::denied);
       return stop(in_interrupt_range(w.target.v) ? Why::interrupt_range : Why::ok);
     }
@@ -140,7 +139,7 @@ template <ReadsPhys M, class F>
 bool each(const M& mem, const Caps& caps, Hpa table, unsigned level, u64 first, Access access, u64 limit, u64& budget, F& f) {
   if (!budget) return false;
   --budget;
-  if (!readable(mem, caps, table)) return true;
+  if (!readable(mem, table)) return true;
   for (u64 i = 0; i < 512; ++i) {
     u64 iova = first + i * span_at(level);
     if (iova >= limit) break;
@@ -148,7 +147,7 @@ bool each(const M& mem, const Caps& caps, Hpa table, unsigned level, u64 first, 
     if (!e.present() || (e.v & reserved_bits(caps, level, e))) continue;
     Access a = access & e.access();
     if (e.leaf(level)) {
-      Hpa target(e.address() & ~(span_at(level) - 1));
+      const Hpa target(e.address());
       if constexpr (std::is_same_v<decltype(f(Iova{}, u64{}, Hpa{}, Access{})), bool>) {
         if (!f(Iova(iova), span_at(level), target, a)) return false;
       } else {
