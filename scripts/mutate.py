@@ -204,7 +204,7 @@ def sites(file, text):
         for m in re.finditer(r"(?<![\w.'])0x([0-9a-fA-F']+)\b", line):
             value = int(m[1].replace("'", ""), 16)
             wider = value.bit_length() % 8 != 0 or value.bit_length() == 24   # one bit more than a byte, a word, ... is mostly beyond the operand
-            for bit in {0, max(value.bit_length() - 1, 0), value.bit_length()} if wider else {0, value.bit_length() - 1}:
+            for bit in {0, max(value.bit_length() - 1, 0), value.bit_length()} if wider else {0, max(value.bit_length() - 1, 0)}:
                 if m.start() >= skip_to:
                     put(n, "bit of a mask", original[:m.start()] + hex(value ^ (1 << bit)) + original[m.end():])
         for m in [*re.finditer(r"(?:(?:<<|>>|==|!=|<=|>=|<|>|\+|-|&) |\bmask\(|\bbits?\([^()]*, )(\d+)\b(?![.'])", line), *re.finditer(r"\b(?:mask\(\d+|bits\([^()]*, \d+), (\d+)\)", line)]:

@@ -102,15 +102,19 @@ VT_INLINE const HostCache::Entry& Timing::host_entry(u64 la, bool read) const { 
 /// An access that L1 may not have: the host fetches the LLC's tags meanwhile. Of a wrong page, if it is not where it was.
 VT_INLINE void Timing::expect(u64 la, bool read) const { caches_.prefetch((host_entry(la, read).addend + la - host_base_) >> 6); }
 
+/// The operand is a hit in L1 and TLB that changes nothing.
+inline bool Timing::near(unsigned n) { return caches_.recent().has(la_[n], last_->access[n].size, last_->access[n].written); }
+inline AccessCost Timing::access(unsigned n) { return access(la_[n], last_->access[n].size, last_->access[n].written); }
+
 /// The one operand of a plain instruction, which is not among the recent lines.
 inline void Timing::missed() {
   pending_ = Pending::nothing;
   repeats_ = false;
+  if (near(0)) return;   // not aligned
   const TimedAccess& a = last_->access[0];
   const u64 la = la_[0];
-  if (caches_.recent().has(la, a.size, a.written)) return;   // not aligned
   const HostCache::Entry& e = host_entry(la, a.read);
-  if (VT_UNLIKELY((la & 63) + a.size > 64 || ((la & kPageMask) | c_.host.tag) != e.tag || !tlbs_.recent(la))) return charge_access(access(la, a.size, a.written), a.read);
+  if (VT_UNLIKELY((la & 63) + a.size > 64 || ((la & kPageMask) | c_.host.tag) != e.tag || !tlbs_.recent(la))) return charge_access(access(0), a.read);
   MemLevel from;   // the usual: one line of memory, on a page that has been used a moment ago
   caches_.data((e.addend + la - host_base_) >> 6, a.written, from);
   caches_.recent().name(la, a.written);
@@ -124,7 +128,7 @@ void Timing::finish(u64 next_rip) {
   repeats_ = false;
   if (x.kind == TimedKind::branch) branch(next_rip);
   for (unsigned n = 0; n < x.accesses; ++n)
-    if (!caches_.recent().has(la_[n], x.access[n].size, x.access[n].written)) charge_access(access(la_[n], x.access[n].size, x.access[n].written), x.access[n].read);
+    if (!near(n)) charge_access(access(n), x.access[n].read);
   if (x.kind == TimedKind::special) special();
 }
 
@@ -140,10 +144,7 @@ void Timing::retire(unsigned n, u64 next_rip) {
       repeats_ = false;
       const bool mispredicted = x->kind == TimedKind::branch && branch(next_rip);
       Scoreboard::Operand operands[TimedInsn::kMost];
-      for (unsigned k = 0; k < x->accesses; ++k) {
-        const TimedAccess& a = x->access[k];
-        operands[k] = {la_[k], caches_.recent().has(la_[k], a.size, a.written) ? &kNear : &(costs_[k] = access(la_[k], a.size, a.written))};
-      }
+      for (unsigned k = 0; k < x->accesses; ++k) operands[k] = {la_[k], near(k) ? &kNear : &(costs_[k] = access(k))};
       core_->retire(*i, *x, operands, mispredicted, next_rip != rip_ + i->len);
       if (x->kind == TimedKind::special) settle(), special();
     }

@@ -8,11 +8,28 @@
 namespace vt::cpu {
 namespace {
 
-/// Saturates; without a branch of the host, which would be as hard to predict as the guest's.
-i8 learnt(i8 counter, bool taken, int low, int high) {
-  const int n = counter + 2 * int{taken} - 1;
-  return static_cast<i8>(n < low ? low : n > high ? high : n);
+// Without a branch of the host, which would be as hard to predict as the guest's: what comes next is looked up.
+constexpr int saturated(int n, int low, int high) { return n < low ? low : n > high ? high : n; }
+template <class T>
+T* chosen(bool first, T* a, T* b) {
+  const auto x = reinterpret_cast<std::uintptr_t>(a), y = reinterpret_cast<std::uintptr_t>(b);
+  return reinterpret_cast<T*>(y ^ ((x ^ y) & -std::uintptr_t{first}));
 }
+/// Of a counter, by how it is kept: not at all (a base counter that was not asked), 2 bits (base), 3 bits (tagged); by whether it was taken; by the counter + 4.
+enum Kept { alone, of_2_bits, of_3_bits };
+constexpr auto kCounter = [] {
+  std::array<std::array<std::array<i8, 8>, 2>, 3> t{};
+  for (int taken = 0; taken < 2; ++taken)
+    for (int n = -4; n < 4; ++n) {
+      const int next = n + 2 * taken - 1;
+      t[alone][taken][n + 4] = static_cast<i8>(n);
+      t[of_2_bits][taken][n + 4] = static_cast<i8>(saturated(next, -2, 1));
+      t[of_3_bits][taken][n + 4] = static_cast<i8>(saturated(next, -4, 3));
+    }
+  return t;
+}();
+/// Of `useful`, where the next best agrees, or not: by whether it was right.
+constexpr std::array<std::array<std::array<u8, 4>, 2>, 2> kUseful = {{{{{0, 0, 1, 2}, {1, 2, 3, 3}}}, {{{0, 1, 2, 3}, {0, 1, 2, 3}}}}};
 
 }  // namespace
 
@@ -32,23 +49,22 @@ bool Predictor::by_history(u64 rip, bool taken) {
   Base& base = base_[rip & base_mask_];
   Entry of_base{0, base.counter, 0};
   const Tagged::Found near = near_.find(rip, history_, base_mask_), far = far_.find(rip, history_, base_mask_);
-  Entry* const shorter = near.knows ? near.entry : &of_base;
-  Entry& e = *(far.knows ? far.entry : shorter);
-  const Entry& other = *(far.knows ? shorter : &of_base);   // who would have been asked otherwise
-  const bool tagged = near.knows || far.knows, right = (e.counter >= 0) == taken, agree = (e.counter >= 0) == (other.counter >= 0);
-  const int useful = e.useful + int{!agree} * (2 * int{right} - 1);
-  e.useful = static_cast<u8>(useful < 0 ? 0 : useful > 3 ? 3 : useful);
-  e.counter = learnt(e.counter, taken, tagged ? -4 : -2, tagged ? 3 : 1);
-  const bool by_base = base.counter >= 0;
-  base.counter = near.knows && far.knows ? base.counter : learnt(base.counter, taken, -2, 1);   // it decided, or would have
-  base.right = by_base == taken ? static_cast<u8>(base.right + (base.right != sure_)) : u8{0};
+  const bool both = near.knows & far.knows, tagged = near.knows | far.knows;
+  Entry* const shorter = chosen(near.knows, near.entry, &of_base);
+  Entry& e = *chosen(far.knows, far.entry, shorter);
+  const Entry& other = *chosen(both, near.entry, &of_base);   // who would have been asked otherwise
+  const bool right = (e.counter >= 0) == taken, agree = (e.counter >= 0) == (other.counter >= 0), base_right = (base.counter >= 0) == taken;
+  e.useful = kUseful[agree][right][e.useful & 3];
+  e.counter = kCounter[of_2_bits + tagged][taken][(e.counter + 4) & 7];
+  base.counter = kCounter[both ? alone : of_2_bits][taken][(base.counter + 4) & 7];   // it decided, or would have
+  base.right = static_cast<u8>((base.right + (base.right != sure_)) & -int{base_right});
   if (!right && !far.knows) enter(near, far, taken);
   history_ = history_ << 1 | u64{taken};
   return right;
 }
 
 /// Where more of the history is looked at than by the one that was wrong: the first place that has not been of use lately.
-void Predictor::enter(const Tagged::Found& near, const Tagged::Found& far, bool taken) {
+void Predictor::enter(Tagged::Found near, Tagged::Found far, bool taken) {
   const Entry fresh{0, static_cast<i8>(taken ? 0 : -1), 0};
   for (const Tagged::Found* f : {&near, &far}) {
     if (f->knows || f->entry->useful) continue;

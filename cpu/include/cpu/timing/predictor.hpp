@@ -51,7 +51,7 @@ class Predictor {
     struct Found { Entry* entry; u16 tag; bool knows; };
     Found find(u64 rip, u64 history, u64 slots);   ///< slots: as many as there are, less one
   };
-  void enter(const Tagged::Found& near, const Tagged::Found& far, bool taken);
+  void enter(Tagged::Found near, Tagged::Found far, bool taken);
   bool target(u64 key, u64 to);
 
   std::vector<Base> base_;

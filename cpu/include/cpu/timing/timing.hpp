@@ -85,6 +85,8 @@ class Timing final : public TlbFlushListener {
   void settle();
   void special();
   AccessCost access(u64 la, unsigned size, bool write);
+  AccessCost access(unsigned operand);   ///< of `last_`
+  bool near(unsigned operand);
   void charge_access(const AccessCost& l, bool load);
   void expect(u64 la, bool read) const;
   const HostCache::Entry& host_entry(u64 la, bool read) const;
