@@ -311,5 +311,38 @@ TEST(vm86, int_n_needs_iopl_3_unless_redirected) {  // SDM 3B "Software Interrup
   EXPECT_EQ(c.fault.kind, Fault::Kind::software);
 }
 
+/// SDM 3A "Type Checking": a segment that may only be read is good for what reads its operand, and for nothing that writes it, too.
+TEST(rights, of_a_segment_that_may_only_be_read) {
+  struct { const char* what; std::vector<u8> opcode; unsigned digit; bool writes; } const rows[] = {
+      {"LGDT", {0x0f, 0x01}, 2, false}, {"LIDT", {0x0f, 0x01}, 3, false}, {"LMSW", {0x0f, 0x01}, 6, false}, {"LLDT", {0x0f, 0x00}, 2, false}, {"VERR", {0x0f, 0x00}, 4, false},
+      {"VERW", {0x0f, 0x00}, 5, false}, {"LAR", {0x0f, 0x02}, 0, false}, {"LSL", {0x0f, 0x03}, 0, false}, {"LES", {0xc4}, 0, false}, {"LFS", {0x0f, 0xb4}, 0, false}, {"BOUND", {0x62}, 0, false},
+      {"LDMXCSR", {0x0f, 0xae}, 2, false}, {"FXRSTOR", {0x0f, 0xae}, 1, false}, {"FLDCW", {0xd9}, 5, false}, {"FLDENV", {0xd9}, 4, false}, {"FRSTOR", {0xdd}, 4, false}, {"FLD m80", {0xdb}, 5, false},
+      {"FBLD", {0xdf}, 4, false}, {"PUSH", {0xff}, 6, false}, {"CALL", {0xff}, 2, false}, {"JMP", {0xff}, 4, false}, {"BT", {0x0f, 0xa3}, 0, false}, {"CMP", {0x39}, 0, false}, {"TEST", {0x85}, 0, false},
+      {"IMUL", {0x0f, 0xaf}, 0, false}, {"MUL", {0xf7}, 4, false}, {"CMOVZ", {0x0f, 0x44}, 0, false}, {"MOVZX", {0x0f, 0xb6}, 0, false}, {"BSF", {0x0f, 0xbc}, 0, false}, {"MOV", {0x8b}, 0, false},
+      {"MOV to Sreg", {0x8e}, 4, false}, {"MOVQ", {0x0f, 0x6f}, 0, false}, {"MOVUPS", {0x0f, 0x10}, 0, false}, {"CVTSI2SS", {0xf3, 0x0f, 0x2a}, 0, false},
+      {"SGDT", {0x0f, 0x01}, 0, true}, {"SIDT", {0x0f, 0x01}, 1, true}, {"SMSW", {0x0f, 0x01}, 4, true}, {"SLDT", {0x0f, 0x00}, 0, true}, {"STR", {0x0f, 0x00}, 1, true}, {"STMXCSR", {0x0f, 0xae}, 3, true},
+      {"FXSAVE", {0x0f, 0xae}, 0, true}, {"FNSTCW", {0xd9}, 7, true}, {"FNSTENV", {0xd9}, 6, true}, {"FNSAVE", {0xdd}, 6, true}, {"FNSTSW", {0xdd}, 7, true}, {"POP", {0x8f}, 0, true}, {"BTS", {0x0f, 0xab}, 0, true},
+      {"BTR", {0x0f, 0xb3}, 0, true}, {"BTC", {0x0f, 0xbb}, 0, true}, {"XADD", {0x0f, 0xc1}, 0, true}, {"CMPXCHG", {0x0f, 0xb1}, 0, true}, {"CMPXCHG8B", {0x0f, 0xc7}, 1, true}, {"XCHG", {0x87}, 0, true},
+      {"NOT", {0xf7}, 2, true}, {"NEG", {0xf7}, 3, true}, {"INC", {0xff}, 0, true}, {"ADD", {0x01}, 0, true}, {"SHL", {0xd1}, 4, true}, {"SETZ", {0x0f, 0x94}, 0, true}, {"MOV from Sreg", {0x8c}, 3, true},
+      {"MOVNTI", {0x0f, 0xc3}, 0, true}, {"MOV", {0x89}, 0, true}, {"MOVUPS", {0x0f, 0x11}, 0, true}, {"MOVD", {0x0f, 0x7e}, 0, true}, {"SHLD", {0x0f, 0xa5}, 0, true},
+  };
+  for (const auto& r : rows)
+    for (u32 ar : {0xc091u, 0xc093u}) {
+      SCOPED_TRACE(r.what);
+      Machine m(Mode::protected32);
+      Cpu& c = *m.cpu;
+      c.cr4 |= cr4::OSFXSR;
+      c.seg[DS].ar = ar;
+      c.update();
+      std::vector<u8> code = r.opcode;
+      code.push_back(static_cast<u8>(r.digit << 3 | 5));
+      for (u32 n = 0; n < 4; ++n) code.push_back(static_cast<u8>(TestMachine::kData >> (8 * n)));
+      for (unsigned n = 0; n < 512; n += 8) m.poke<u64>(TestMachine::kData + n, 0);
+      m.run(code, 1);
+      const bool refused = c.rip == TestMachine::kHandlers + 16 * GP;
+      EXPECT_EQ(refused, r.writes && ar == 0xc091) << std::hex << ar << ' ' << c.rip;
+    }
+}
+
 }  // namespace
 }  // namespace vt::cpu
