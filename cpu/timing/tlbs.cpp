@@ -31,7 +31,7 @@ void TimingTlbs::enter_first(const TlbKey& k, unsigned shift, bool fetch) {
 
 TimingTlbs::Hit TimingTlbs::find(const TlbContext& c, u64 la, bool fetch) {
   const Hit hit = look(c, la, fetch);
-  if (!fetch) recent_[la >> kPageShift & (kRecent - 1)] = (la >> kPageShift) + 1;   // or will be, when the walk is done
+  if (!fetch) recent_[recent_slot(la)] = (la >> kPageShift) + 1;   // or will be, when the walk is done
   return hit;
 }
 

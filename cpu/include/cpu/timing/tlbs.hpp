@@ -43,7 +43,7 @@ class TimingTlbs {
   struct Displaced { u64 page = 0, mask = 0; unsigned shift = 0; };
   Displaced displaced() { return std::exchange(displaced_, Displaced{}); }
   /// Pages of data used last, in the running address space: in the first level without a look, which leaves the order of use alone.
-  bool recent(u64 la) const { return recent_[la >> kPageShift & (kRecent - 1)] == (la >> kPageShift) + 1; }
+  bool recent(u64 la) const { return recent_[recent_slot(la)] == (la >> kPageShift) + 1; }
   void forget_recent() { recent_ = {}; }   ///< another address space runs
   void state(Ar& a);
 
@@ -54,6 +54,8 @@ class TimingTlbs {
   void enter_first(const TlbKey& k, unsigned shift, bool fetch);
   LruSets<TlbKey> itlb_4k_, itlb_2m_, dtlb_4k_, dtlb_2m_, dtlb_1g_, stlb_, stlb_1g_, structures_[3], nested_;
   static constexpr unsigned kRecent = 64;
+  /// Pages a power of two apart are often used in turn.
+  static unsigned recent_slot(u64 la) { return static_cast<unsigned>(la >> 12 ^ la >> 18 ^ la >> 24) & (kRecent - 1); }
   std::array<u64, kRecent> recent_{};   ///< page + 1; 0: none
   Displaced displaced_;   ///< not state: between two calls
 };
