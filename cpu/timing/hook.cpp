@@ -166,8 +166,9 @@ bool Timing::tripped(const Insn* i) {
   return true;
 }
 
-/// data64, data32: a memory operand whose linear address is a sum of registers; stack32: one of a flat stack outside 64-bit mode; jump: a branch and no more.
-enum class Mark : u8 { quiet, event, data64, data32, stack32, jump };
+/// based64, data64, data32: a memory operand whose linear address is a register and a constant, or a sum of registers; stack32: one of a flat stack outside
+/// 64-bit mode; jump: a branch and no more.
+enum class Mark : u8 { quiet, event, based64, data64, data32, stack32, jump, count_ };
 enum class Lines : u8 { same, first, both };     ///< what may have to be fetched: none; its line; its line and the next one
 
 /// The hook, in parts: what happens rarely is a function of its own that goes on at the beginning again, so that the usual path needs no frame.
@@ -248,10 +249,10 @@ struct TimedSteps {
     const TimedInsn& x = *timed_of(t.timed_at_, i);
     t.last_ = &x;
     if (Core || What == Mark::event || What == Mark::jump) t.insn_ = i;
-    if (What == Mark::data64 || What == Mark::data32 || What == Mark::stack32) {
+    if (What >= Mark::based64 && What <= Mark::stack32) {
       u64 la = c.r[x.base] + static_cast<u64>(static_cast<i64>(x.disp));
-      if (What != Mark::stack32) la += c.r[x.index] * x.scale;
-      else la = c.stack_mask(la);
+      if (What == Mark::data64 || What == Mark::data32) la += c.r[x.index] * x.scale;
+      if (What == Mark::stack32) la = c.stack_mask(la);
       if (What == Mark::data32) la = static_cast<u32>(la);
       if (Core) t.la_[0] = la;
       else if (VT_UNLIKELY(!t.caches_.recent().has(la, x.asks))) t.la_[0] = la, t.expect(la, x.access[0].read), t.pending_ = Timing::Pending::access;
@@ -270,12 +271,12 @@ Mark mark_of_operand(const Cpu& c, const Insn& i, TimedInsn& x) {
   using enum TimedAccess::At;
   if (!rip_is_linear(c) || x.kind != TimedKind::plain || x.accesses != 1 || x.access[0].size > RecentLines::kLine) return Mark::event;
   x.index = kZeroReg, x.scale = 1, x.asks = RecentLines::question(x.access[0].size, x.access[0].written);
-  const Mark of_stack = c.code64_now ? Mark::data64 : Mark::stack32;
+  const Mark of_stack = c.code64_now ? Mark::based64 : Mark::stack32;
   switch (x.access[0].at) {
     case operand:
       if (i.ea() != Ea::plain64 && i.ea() != Ea::plain32) return Mark::event;
       x.base = i.rm, x.index = i.index, x.scale = static_cast<u8>(1u << i.scale()), x.disp = i.disp;
-      return i.ea() == Ea::plain64 ? Mark::data64 : Mark::data32;
+      return i.ea() == Ea::plain32 ? Mark::data32 : i.index == kZeroReg ? Mark::based64 : Mark::data64;
     case push: x.base = 4, x.disp = -static_cast<i32>(x.access[0].size); return of_stack;
     case pop: x.base = 4; return of_stack;
     case frame: x.base = 5; return of_stack;
@@ -290,8 +291,9 @@ Mark mark_of(const Cpu& c, const Insn& i, TimedInsn& x) {
 }
 
 template <bool Core, Lines Fetch>
-constexpr std::array<Fn, 6> kSteps = {TimedSteps::step<Core, Fetch, Mark::quiet>, TimedSteps::step<Core, Fetch, Mark::event>, TimedSteps::step<Core, Fetch, Mark::data64>,
-                                      TimedSteps::step<Core, Fetch, Mark::data32>, TimedSteps::step<Core, Fetch, Mark::stack32>, TimedSteps::step<Core, Fetch, Mark::jump>};
+constexpr auto kSteps = []<std::size_t... M>(std::index_sequence<M...>) {
+  return std::array{static_cast<Fn>(TimedSteps::step<Core, Fetch, static_cast<Mark>(M)>)...};
+}(std::make_index_sequence<static_cast<std::size_t>(Mark::count_)>());
 template <bool Core>
 Fn step_for(Lines lines, Mark mark) {
   const auto& s = lines == Lines::same ? kSteps<Core, Lines::same> : lines == Lines::first ? kSteps<Core, Lines::first> : kSteps<Core, Lines::both>;

@@ -21,7 +21,7 @@ class RecentLines {
   struct Set { u64 line[2][2] = {{kNone, kNone}, {kNone, kNone}}; void state(Ar& a) { a(line); } };
 
  public:
-  explicit RecentLines(u64 sets) : mask_(std::min<u64>(sets, kMost) - 1) {}
+  explicit RecentLines(u64 sets) : mask_(std::min<u64>(sets, kMost) - 1), places_(mask_ * sizeof(Set)) {}
   RecentLines(const RecentLines&) = delete;
   bool has(u64 la, unsigned size, bool write) const { return (la & 63) + size <= 64 && has(la, {static_cast<i8>(~63), static_cast<u8>(write ? sizeof(Set::line[0]) : 0)}); }
   /// The same with what is known beforehand of accesses of up to kLine bytes. What is not aligned is said not to be here.
@@ -31,7 +31,7 @@ class RecentLines {
   bool has(u64 la, Question q) const {
     static_assert(sizeof(Set) == 32);
     const u64 line = la & static_cast<u64>(i64{q.within});
-    const u64* l = reinterpret_cast<const u64*>(reinterpret_cast<const char*>(&sets_) + (la >> 1 & mask_ << 5) + q.kind);
+    const u64* l = reinterpret_cast<const u64*>(reinterpret_cast<const char*>(&sets_) + (la >> 1 & places_) + q.kind);
     return l[0] == line || l[1] == line;
   }
   /// What the cache has just done with the physical line.
@@ -63,7 +63,7 @@ class RecentLines {
   std::array<Set, kMost> sets_{};
   Set* set_ = &sets_[0];
   unsigned place_ = 0;
-  u64 mask_;
+  u64 mask_, places_;   ///< of a set's number; of where it is
 };
 
 /// Shared by processors, page walks and devices.
