@@ -54,7 +54,7 @@ Block* BlockCache::insert(const Block& from, const Insn* insns, const Block::Obs
     b->observed = static_cast<Block::Observed*>(allocate(b->n * sizeof(Block::Observed)));
     std::copy_n(observed, b->n, b->observed);
   }
-  if (timed) std::copy_n(timed, b->n, const_cast<TimedInsn*>(timed_of(timed_at(), b->insns)));
+  if (timed) std::copy_n(timed, b->n, timed_of(timed_at(), b->insns));
   newly_code = note(b->page, b);
   if (b->crosses) newly_code |= note(b->page2, b);
   Block*& head = bucket_[hash(b->page + b->first_off, b->mode)];

@@ -50,7 +50,7 @@ struct TimedInsn {
 };
 static_assert(sizeof(TimedInsn) == BlockCache::kTimedInsn * sizeof(Insn), "its place is found from the instruction's");
 /// What is kept of a decoded instruction in a block. `at`: BlockCache::timed_at().
-inline const TimedInsn* timed_of(std::uintptr_t at, const Insn* i) { return reinterpret_cast<const TimedInsn*>(at + BlockCache::kTimedInsn * reinterpret_cast<std::uintptr_t>(i)); }
+inline TimedInsn* timed_of(std::uintptr_t at, const Insn* i) { return reinterpret_cast<TimedInsn*>(at + BlockCache::kTimedInsn * reinterpret_cast<std::uintptr_t>(i)); }
 
 /// Nothing is to be accounted for.
 inline constexpr TimedInsn kNoRun{};
