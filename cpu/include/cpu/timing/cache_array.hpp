@@ -13,6 +13,7 @@
 #endif
 
 #include "base/archive.hpp"
+#include "base/bits.hpp"
 #include "base/check.hpp"
 #include "base/timing.hpp"
 
@@ -72,7 +73,7 @@ class CacheArray {
  private:
   static constexpr unsigned kStill = 4;
   static constexpr u32 kValid = 1, kModified = 2;
-  using Group = u32 [[gnu::vector_size(16)]];
+  typedef u32 Group __attribute__((vector_size(16)));   // with `using` clang does not take it
   struct Free { void operator()(u32* p) const { std::free(p); } };
 
   static constexpr std::size_t kHuge = 2 * 1024 * 1024;
