@@ -417,20 +417,20 @@ TEST(far_8086, jumps_and_calls) {   // SDM 2 "JMP", "CALL", "RET": real-address 
           }
         }
 }
-/// Segments of 4 GiB from 0, as protected mode may leave them: a jump moves CS alone.
+/// Segments of 4 GiB from 0, as protected mode may leave them: a jump moves CS alone, and the same IP is another place then.
 TEST(far_8086, out_of_a_code_segment_that_begins_at_0) {
   Machine m(Kind::real);
   Cpu& c = *m.cpu;
   for (Segment& s : c.seg) s.limit = 0xffff'ffff, s.base = 0, s.sel = 0;
   c.update();
   constexpr u32 kFrom = 0x8000, kTo = 0x9000;
-  const u8 jump[] = {0xea, 0x10, 0, kTo >> 4 & 0xff, kTo >> 12}, load[] = {0x2e, 0xa0, 0x20, 0};   // jmp 0900:0010; mov al, cs:[20h]
+  const u8 jump[] = {0xea, 0, kFrom >> 8, kTo >> 4 & 0xff, kTo >> 12}, load[] = {0x2e, 0xa0, 0x20, 0};   // jmp 0900:8000; mov al, cs:[20h]
   m.mem.write(Hpa{kFrom}, jump, sizeof jump, WriteCause::loader);
-  m.mem.write(Hpa{kTo + 0x10}, load, sizeof load, WriteCause::loader);
+  m.mem.write(Hpa{kTo + kFrom}, load, sizeof load, WriteCause::loader);
   m.poke<u8>(0x20, 0x11), m.poke<u8>(kTo + 0x20, 0x22);
   c.rip = kFrom;
   m.resume(2);
-  EXPECT_EQ(c.rip, 0x14u);
+  EXPECT_EQ(c.rip, kFrom + 4u);
   EXPECT_EQ(c.r[0] & 0xff, 0x22u);
 }
 TEST(far_8086, returns) {
