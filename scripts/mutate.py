@@ -203,8 +203,9 @@ def sites(file, text):
                     put(n, "check dropped", re.match(r"\s*", original)[0] + ";")
         for m in re.finditer(r"(?<![\w.'])0x([0-9a-fA-F']+)\b", line):
             value = int(m[1].replace("'", ""), 16)
-            wider = value.bit_length() % 8 != 0 or value.bit_length() == 24   # one bit more than a byte, a word, ... is mostly beyond the operand
-            for bit in {0, max(value.bit_length() - 1, 0), value.bit_length()} if wider else {0, max(value.bit_length() - 1, 0)}:
+            bits = value.bit_length()
+            beyond = {bits} if bits % 8 or bits == 24 else set()   # of a whole byte, word, ... it is mostly beyond the operand
+            for bit in {0, max(bits - 1, 0)} | beyond:
                 if m.start() >= skip_to:
                     put(n, "bit of a mask", original[:m.start()] + hex(value ^ (1 << bit)) + original[m.end():])
         for m in [*re.finditer(r"(?:(?:<<|>>|==|!=|<=|>=|<|>|\+|-|&) |\bmask\(|\bbits?\([^()]*, )(\d+)\b(?![.'])", line), *re.finditer(r"\b(?:mask\(\d+|bits\([^()]*, \d+), (\d+)\)", line)]:

@@ -96,11 +96,12 @@ inline void Timing::branched(bool right) {
   ticks_ += ticks, since_ += ticks, s[Cause::branch] += ticks;
 }
 
-/// Where the page is, if the processor has accessed it so a moment ago and the tag says so.
-VT_INLINE const HostCache::Entry& Timing::host_entry(u64 la, bool read) const { return (read ? c_.host.rd : c_.host.wr)[HostCache::slot(la)]; }
-
-/// An access that L1 may not have: the host fetches the LLC's tags meanwhile. Of a wrong page, if it is not where it was.
-VT_INLINE void Timing::expect(u64 la, bool read) const { caches_.prefetch((host_entry(la, read).addend + la - host_base_) >> 6); }
+/// An access that L1 may not have: the host fetches the caches' tags meanwhile. Of a wrong page, if the processor has not accessed this one a moment ago.
+VT_INLINE void Timing::expect(u64 la, bool read) const {
+  Hpa at;
+  accessed(la, read, at);
+  caches_.prefetch(at.v >> 6);
+}
 
 /// The operand is a hit in L1 and TLB that changes nothing.
 inline bool Timing::near(unsigned n) { return caches_.recent().has(la_[n], last_->access[n].size, last_->access[n].written); }
@@ -113,10 +114,10 @@ inline void Timing::missed() {
   if (near(0)) return;   // not aligned
   const TimedAccess& a = last_->access[0];
   const u64 la = la_[0];
-  const HostCache::Entry& e = host_entry(la, a.read);
-  if (VT_UNLIKELY((la & 63) + a.size > 64 || ((la & kPageMask) | c_.host.tag) != e.tag || !tlbs_.recent(la))) return charge_access(access(0), a.read);
+  Hpa at;
+  if (VT_UNLIKELY((la & 63) + a.size > 64 || !accessed(la, a.read, at) || !tlbs_.recent(la))) return charge_access(access(0), a.read);
   MemLevel from;   // the usual: one line of memory, on a page that has been used a moment ago
-  caches_.data((e.addend + la - host_base_) >> 6, a.written, from);
+  caches_.data(at.v >> 6, a.written, from);
   caches_.recent().name(la, a.written);
   if (from != MemLevel::l1) add(miss_of(from, false), exposed_[static_cast<unsigned>(from)][a.read]);
 }

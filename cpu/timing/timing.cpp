@@ -11,7 +11,7 @@ namespace vt::cpu {
 
 using timing::OpClass;
 
-Timing::Timing(Cpu& c, const timing::Timing& t, LastLevel& last) : c_(c), t_(t), host_base_(reinterpret_cast<u64>(c.memory().host())), timed_at_(c.blocks().timed_at()), last_(&kNoRun), caches_(t.profile, last), tlbs_(t.profile), predictor_(t.profile) {
+Timing::Timing(Cpu& c, const timing::Timing& t, LastLevel& last) : c_(c), t_(t), host_(c.host), host_base_(reinterpret_cast<u64>(c.memory().host())), timed_at_(c.blocks().timed_at()), last_(&kNoRun), caches_(t.profile, last), tlbs_(t.profile), predictor_(t.profile) {
   CHECK(t_.model != timing::Model::flat, "the flat model has no clocks of its own");
   if (t_.model == timing::Model::core) core_ = std::make_unique<Scoreboard>(t_.profile);
   const timing::Profile& p = t_.profile;
@@ -133,11 +133,7 @@ void Timing::fetch(u64 rip, Hpa at) {
 
 /// Where an access goes, by what has translated it a moment ago.
 bool Timing::physical(u64 la, Hpa& at) const {
-  for (const auto* kind : {c_.host.rd, c_.host.wr})
-    if (const HostCache::Entry& e = kind[HostCache::slot(la)]; VT_LIKELY(((la & kPageMask) | c_.host.tag) == e.tag)) {
-      at = Hpa{e.addend + la - host_base_};
-      return true;
-    }
+  if (VT_LIKELY(accessed(la, true, at)) || accessed(la, false, at)) return true;
   if (!translated()) at = Hpa{la};
   else if (const TlbEntry* t = c_.tlb.find(tags_, la)) at = Hpa{t->target | (la & ((u64{1} << t->shift) - 1))};
   else {   // gone again since

@@ -23,7 +23,7 @@ class RecentLines {
  public:
   explicit RecentLines(u64 sets) : mask_(std::min<u64>(sets, kMost) - 1), places_(mask_ * sizeof(Set)) {}
   RecentLines(const RecentLines&) = delete;
-  bool has(u64 la, unsigned size, bool write) const { return (la & 63) + size <= 64 && has(la, {static_cast<i8>(~63), static_cast<u8>(write ? sizeof(Set::line[0]) : 0)}); }
+  bool has(u64 la, unsigned size, bool write) const { return (la & 63) + size <= 64 && has(la, question(1, write)); }
   /// The same with what is known beforehand of accesses of up to kLine bytes. What is not aligned is said not to be here.
   struct Question { i8 within = 0; u8 kind = 0; };   ///< bits of the address that are compared; place of a set's half
   static constexpr unsigned kLine = 64;

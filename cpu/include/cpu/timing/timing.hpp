@@ -89,7 +89,12 @@ class Timing final : public TlbFlushListener {
   bool near(unsigned operand);
   void charge_access(const AccessCost& l, bool load);
   void expect(u64 la, bool read) const;
-  const HostCache::Entry& host_entry(u64 la, bool read) const;
+  /// Where it is, if the processor has read there, or written, a moment ago; false: `at` may be of another page.
+  VT_INLINE bool accessed(u64 la, bool read, Hpa& at) const {
+    const HostCache::Entry& e = (read ? host_.rd : host_.wr)[HostCache::slot(la)];
+    at = Hpa{e.addend + la - host_base_};
+    return ((la & kPageMask) | host_.tag) == e.tag;
+  }
   bool physical(u64 la, Hpa& at) const;   ///< false: a device's, or nobody's
   void take_sample(u64 rip);
   void add(Cause c, u64 ticks) { ticks_ += ticks, since_ += ticks, now_stack()[c] += ticks; }
@@ -102,6 +107,7 @@ class Timing final : public TlbFlushListener {
 
   Cpu& c_;
   timing::Timing t_;
+  const HostCache& host_;              ///< the processor's
   u64 host_base_;                      ///< where the machine's memory begins in the host's
   std::uintptr_t timed_at_;            ///< BlockCache's
   // Hot.
